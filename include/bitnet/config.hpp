@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Version, ABI namespace, platform facts captured once, and the replaceable contract check.
+#pragma once
+
+#include <bit>
+#include <climits>
+#include <cstddef>
+
+#define BITNET_VERSION_MAJOR 0
+#define BITNET_VERSION_MINOR 1
+#define BITNET_VERSION_PATCH 0
+
+static_assert(std::endian::native == std::endian::little,
+              "bitnet.hpp reads little-endian files in place; big-endian targets are refused");
+static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit target");
+
+// ---- platform -----------------------------------------------------------------------------------
+// Predefined macros are read here and nowhere else: inside a target region some compilers define
+// __AVX2__ and some do not, so a test made there would differ between them.
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define BITNET_ARCH_X86_64 1
+#else
+#define BITNET_ARCH_X86_64 0
+#endif
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define BITNET_ARCH_AARCH64 1
+#else
+#define BITNET_ARCH_AARCH64 0
+#endif
+
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#define BITNET_FLAGS_AVX2 1
+#else
+#define BITNET_FLAGS_AVX2 0
+#endif
+
+#if BITNET_FLAGS_AVX2 && defined(__AVXVNNI__)
+#define BITNET_FLAGS_AVX_VNNI 1
+#else
+#define BITNET_FLAGS_AVX_VNNI 0
+#endif
+
+#if BITNET_FLAGS_AVX2 && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && \
+    defined(__AVX512VL__)
+#define BITNET_FLAGS_AVX512 1
+#else
+#define BITNET_FLAGS_AVX512 0
+#endif
+
+#if BITNET_FLAGS_AVX512 && defined(__AVX512VNNI__)
+#define BITNET_FLAGS_AVX512_VNNI 1
+#else
+#define BITNET_FLAGS_AVX512_VNNI 0
+#endif
+
+// Hardware fused multiply-add without any target region (core/math.hpp emulates it otherwise).
+#if defined(__FMA__) || BITNET_ARCH_AARCH64
+#define BITNET_FLAGS_FMA 1
+#else
+#define BITNET_FLAGS_FMA 0
+#endif
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define BITNET_EXCEPTIONS 1
+#else
+#define BITNET_EXCEPTIONS 0
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define BITNET_INLINE __forceinline
+#define BITNET_RESTRICT __restrict
+#else
+#define BITNET_INLINE inline __attribute__((always_inline))
+#define BITNET_RESTRICT __restrict__
+#endif
+
+// ---- ABI namespace ------------------------------------------------------------------------------
+// A template instantiated in a file built with -mavx512f and in a baseline file would otherwise be
+// one weak symbol, and the linker may hand the baseline caller AVX-512 code. The name therefore
+// says version, instruction set and exceptions mode.
+
+#if BITNET_FLAGS_AVX512_VNNI
+#define BITNET_ABI_ISA avx512_vnni
+#elif BITNET_FLAGS_AVX512
+#define BITNET_ABI_ISA avx512
+#elif BITNET_FLAGS_AVX_VNNI
+#define BITNET_ABI_ISA avx_vnni
+#elif BITNET_FLAGS_AVX2
+#define BITNET_ABI_ISA avx2
+#else
+#define BITNET_ABI_ISA base
+#endif
+
+#if BITNET_EXCEPTIONS
+#define BITNET_ABI_MODE ex
+#else
+#define BITNET_ABI_MODE noex
+#endif
+
+#define BITNET_ABI_JOIN_(major, minor, isa, mode) v##major##_##minor##_##isa##_##mode
+#define BITNET_ABI_JOIN(major, minor, isa, mode) BITNET_ABI_JOIN_(major, minor, isa, mode)
+#define BITNET_ABI \
+  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_ABI_ISA, BITNET_ABI_MODE)
+
+#define BITNET_NAMESPACE_BEGIN \
+  namespace bitnet {           \
+  inline namespace BITNET_ABI {
+#define BITNET_NAMESPACE_END \
+  }                          \
+  }
+
+// ---- contracts ----------------------------------------------------------------------------------
+// BITNET_ASSERT(condition, "text") states a contract between the library and its caller. It is
+// never used on file contents: those give errors. Define it before the first include to replace it.
+
+#if !defined(BITNET_ASSERT)
+#include <cassert>
+#define BITNET_ASSERT(condition, text) assert((condition) && (text))
+#endif

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owned aligned memory, and an arena that hands out pieces of one block without further allocation.
+#pragma once
+
+#include <bitnet/core/checked.hpp>
+#include <bitnet/core/result.hpp>
+
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+BITNET_NAMESPACE_BEGIN
+
+/// Alignment of every block that kernels read: one cache line, the width of the widest vector.
+inline constexpr std::size_t cache_line = 64;
+
+/// Owned, cache-line aligned array of trivial values. Move-only. Contents start zeroed.
+template <class T>
+class aligned_buffer {
+  static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= cache_line);
+
+ public:
+  aligned_buffer() noexcept = default;
+  aligned_buffer(aligned_buffer&& other) noexcept
+      : data_{std::exchange(other.data_, nullptr)}, size_{std::exchange(other.size_, 0)} {}
+  aligned_buffer& operator=(aligned_buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  aligned_buffer(const aligned_buffer&) = delete;
+  aligned_buffer& operator=(const aligned_buffer&) = delete;
+  ~aligned_buffer() {
+    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{cache_line});
+  }
+
+  /// `size` values; errc::out_of_memory when the allocator refuses. `what` names the purpose.
+  [[nodiscard]] static result<aligned_buffer> make(std::size_t size,
+                                                   std::string_view what) noexcept {
+    aligned_buffer buffer;
+    if (size == 0) return buffer;
+    if (size > (std::numeric_limits<std::size_t>::max() - cache_line) / sizeof(T))
+      return error{errc::out_of_memory, "the size does not fit in memory", what};
+    void* memory = ::operator new (size * sizeof(T), std::align_val_t{cache_line}, std::nothrow);
+    if (memory == nullptr)
+      return error{errc::out_of_memory, "the allocator returned no memory", what};
+    std::memset(memory, 0, size * sizeof(T));
+    buffer.data_ = static_cast<T*>(memory);
+    buffer.size_ = size;
+    return buffer;
+  }
+
+  [[nodiscard]] T* data() noexcept { return data_; }
+  [[nodiscard]] const T* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::span<T> span() noexcept { return {data_, size_}; }
+  [[nodiscard]] std::span<const T> span() const noexcept { return {data_, size_}; }
+  [[nodiscard]] T& operator[](std::size_t i) noexcept { return data_[i]; }
+  [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return data_[i]; }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Hands out cache-line aligned pieces of a block of memory, last in, first out. It owns nothing:
+/// the block may be static, on the heap or the host's. Not thread safe; one arena, one session.
+class arena {
+ public:
+  arena() noexcept = default;
+  explicit arena(std::span<std::byte> block) noexcept : base_{block.data()}, size_{block.size()} {}
+
+  /// An arena without memory that hands out pieces nobody may touch: after a dry run, peak() is
+  /// the size that the real one needs.
+  [[nodiscard]] static arena measure() noexcept {
+    arena a;
+    a.base_ = reinterpret_cast<std::byte*>(cache_line);
+    a.size_ = std::numeric_limits<std::size_t>::max() / 4;
+    a.measuring_ = true;
+    return a;
+  }
+  [[nodiscard]] bool measuring() const noexcept { return measuring_; }
+
+  /// Bytes that `count` values of T take from an arena, alignment included.
+  template <class T>
+  [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t count) noexcept {
+    return round_up(count * sizeof(T), cache_line);
+  }
+
+  /// `count` uninitialised values, or an empty span if the block is used up.
+  template <class T>
+  [[nodiscard]] std::span<T> take(std::size_t count) noexcept {
+    static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= cache_line);
+    const auto address = reinterpret_cast<std::uintptr_t>(base_) + used_;
+    const std::size_t start = used_ + (round_up(address, cache_line) - address);
+    if (start > size_ || count > (size_ - start) / sizeof(T)) return {};
+    used_ = start + count * sizeof(T);
+    if (used_ > peak_) peak_ = used_;
+    return {reinterpret_cast<T*>(base_ + start), count};
+  }
+
+  /// Position to return to with `release`; everything taken since then is given back.
+  [[nodiscard]] std::size_t mark() const noexcept { return used_; }
+  void release(std::size_t mark) noexcept { used_ = mark; }
+
+  [[nodiscard]] std::size_t used() const noexcept { return used_; }
+  [[nodiscard]] std::size_t peak() const noexcept { return peak_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return size_; }
+
+ private:
+  std::byte* base_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t used_ = 0;
+  std::size_t peak_ = 0;
+  bool measuring_ = false;
+};
+
+BITNET_NAMESPACE_END
