@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a layer needs while it runs: kernels, threads, scratch memory, and the rows of the step.
+#pragma once
+
+#include <bitnet/core/executor.hpp>
+#include <bitnet/core/memory.hpp>
+#include <bitnet/core/token.hpp>
+#include <bitnet/core/view.hpp>
+#include <bitnet/isa/runnable.hpp>
+#include <bitnet/kernels/kernels.hpp>
+#include <bitnet/nn/hparams.hpp>
+#include <bitnet/nn/kv_cache.hpp>
+
+#include <algorithm>
+
+BITNET_NAMESPACE_BEGIN
+namespace nn {
+
+/// One vector for each row of a step, in scratch memory.
+using activations = matrix_view<float>;
+
+/// One row of a step: one token at one position of one sequence. Decoding, prefilling and advancing
+/// many sequences differ only in which rows a step holds, so they give the same bits.
+struct step_row {
+  token id = 0;
+  std::size_t position = 0;  ///< below cache->capacity(); rows of a sequence come in order
+  const kv_cache* cache = nullptr;
+  bool wants_logits = false;
+};
+
+/// Kernels chosen at run time, once for each step.
+class dynamic_kernels {
+ public:
+  explicit dynamic_kernels(const kernels::kernel_table& table) noexcept : table_{&table} {}
+  [[nodiscard]] const kernels::kernel_table& operator*() const noexcept { return *table_; }
+  /// f(tag) with the tag of the chosen instruction set, for kernels that users add by overloads.
+  template <class F>
+  void with_isa(F&& f) const {
+    isa::visit(table_->isa, f);
+  }
+
+ private:
+  const kernels::kernel_table* table_;
+};
+
+/// Kernels fixed at compile time: calls are direct.
+template <isa::tag Isa>
+struct static_kernels {
+  [[nodiscard]] constexpr const kernels::kernel_table& operator*() const noexcept {
+    return kernels::table_of<Isa>;
+  }
+  template <class F>
+  void with_isa(F&& f) const {
+    f(Isa{});
+  }
+};
+
+/// Passed to every layer of a step. Layers take scratch from it, run their kernels through it, and
+/// touch numbers only inside `parallel` or `each_row`: a measuring context skips those, so that one
+/// dry run tells how much scratch a model needs, whatever its layers are.
+template <class Kernels = dynamic_kernels>
+class context {
+ public:
+  /// Nothing is owned. `scratch` holds what measuring reported, or is a measuring arena.
+  context(Kernels chosen, executor_ref threads, arena& scratch, const hparams& shape,
+          std::span<const step_row> rows) noexcept
+      : kernels_{chosen}, threads_{threads}, scratch_{&scratch}, shape_{&shape}, rows_{rows} {}
+
+  [[nodiscard]] const kernels::kernel_table& kernels() const noexcept { return *kernels_; }
+  template <class F>
+  void with_isa(F&& f) const {
+    kernels_.with_isa(f);
+  }
+  [[nodiscard]] const hparams& shape() const noexcept { return *shape_; }
+  [[nodiscard]] std::span<const step_row> rows() const noexcept { return rows_; }
+  [[nodiscard]] bool measuring() const noexcept { return scratch_->measuring(); }
+  [[nodiscard]] std::size_t concurrency() const noexcept { return threads_.concurrency(); }
+
+  /// Scratch for one vector of `width` for each of `count` rows; contents undefined.
+  [[nodiscard]] activations make(std::size_t count, std::size_t width) noexcept {
+    return {take<float>(count * width), count, width};
+  }
+  template <class T>
+  [[nodiscard]] T* take(std::size_t count) noexcept {
+    const auto memory = scratch_->template take<T>(count);
+    BITNET_ASSERT(memory.size() == count, "scratch is smaller than the measured need");
+    return memory.data();
+  }
+
+  /// Scratch taken while a frame lives is given back at its end.
+  class frame {
+   public:
+    explicit frame(arena& scratch) noexcept : scratch_{&scratch}, mark_{scratch.mark()} {}
+    frame(const frame&) = delete;
+    frame& operator=(const frame&) = delete;
+    ~frame() { scratch_->release(mark_); }
+
+   private:
+    arena* scratch_;
+    std::size_t mark_;
+  };
+  [[nodiscard]] frame scope() noexcept { return frame{*scratch_}; }
+
+  /// task(index, worker) for each index below n, on the executor's threads.
+  void parallel(std::size_t n, parallel_task task) const {
+    if (measuring()) return;
+    if (n == 1) {
+      task(0, 0);
+    } else {
+      threads_.parallel_for(n, task);
+    }
+  }
+
+  /// f(row) for each row below n. A few rows are cheaper than waking threads.
+  template <class F>
+  void each_row(std::size_t n, F&& f) const {
+    if (measuring()) return;
+    if (n < 4) {
+      for (std::size_t r = 0; r < n; ++r) f(r);
+    } else {
+      threads_.parallel_for(n, [&](std::size_t r, std::size_t) { f(r); });
+    }
+  }
+
+  /// The layer that runs now, which selects keys and values. Set by the decoder.
+  std::size_t layer = 0;
+  /// Rotation angles of each row: [rows][rope.dims / 2]. Set by the decoder.
+  const float* rope_cos = nullptr;
+  const float* rope_sin = nullptr;
+
+ private:
+  Kernels kernels_;
+  executor_ref threads_;
+  arena* scratch_;
+  const hparams* shape_;
+  std::span<const step_row> rows_;
+};
+
+/// y += x, row by row.
+template <class C>
+void add(C& c, activations y, activations x) {
+  c.each_row(y.rows, [&](std::size_t r) { c.kernels().add(y.row(r), x.row(r), y.cols); });
+}
+
+}  // namespace nn
+BITNET_NAMESPACE_END

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// A decoder-only transformer: embedding, blocks of any architecture, final norm, output head.
+#pragma once
+
+#include <bitnet/nn/embedding.hpp>
+#include <bitnet/nn/linear.hpp>
+#include <bitnet/nn/norm.hpp>
+#include <bitnet/nn/rope.hpp>
+
+#include <utility>
+#include <vector>
+
+BITNET_NAMESPACE_BEGIN
+namespace nn {
+
+/// Block is one layer: `tensors(visitor, hparams)` lists its tensors, and `operator()(context, x)`
+/// adds its contribution to the residual stream x, [rows][dim], in place.
+template <class Block>
+struct decoder {
+  hparams shape;
+  embedding tokens;
+  rope_frequencies frequencies;
+  std::vector<Block> blocks;
+  rms_norm output_norm;
+  linear<> head;  ///< reads the embedding's bytes where the file has no head of its own
+
+  /// Runs every block over the rows of the step and returns the normalised state, [rows][dim], of
+  /// the rows that want logits, in order.
+  template <class C>
+  [[nodiscard]] activations hidden(C& c) const {
+    auto x = tokens(c);
+    frequencies.angles(c);
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      const auto scope = c.scope();
+      c.layer = i;
+      blocks[i](c, x);
+    }
+    std::size_t wanted = 0;
+    for (std::size_t r = 0; r < x.rows; ++r)
+      if (c.measuring() || c.rows()[r].wants_logits) ++wanted;
+    auto last = c.make(wanted, x.cols);
+    if (c.measuring()) return last;
+    for (std::size_t r = 0, at = 0; r < x.rows; ++r)
+      if (c.rows()[r].wants_logits)
+        c.kernels().rms_norm(x.row(r), output_norm.weight.data(), output_norm.eps, last.row(at++),
+                             x.cols);
+    return last;
+  }
+
+  /// Scores of every token of the vocabulary for each row of `state`: [rows][vocab] in scratch.
+  template <class C>
+  [[nodiscard]] activations logits(C& c, activations state) const {
+    return head(c, state);
+  }
+};
+
+}  // namespace nn
+BITNET_NAMESPACE_END
