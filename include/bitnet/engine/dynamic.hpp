@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// The front door: opens any supported file, with kernels chosen for the machine it runs on.
+#pragma once
+
+#include <bitnet/core/thread_pool.hpp>
+#include <bitnet/engine/generate.hpp>
+#include <bitnet/engine/model.hpp>
+#include <bitnet/engine/session.hpp>
+#include <bitnet/engine/vocabulary.hpp>
+#include <bitnet/isa/runnable.hpp>
+#include <bitnet/models/registry.hpp>
+#include <bitnet/text/tokenizer.hpp>
+
+#include <memory>
+#include <string_view>
+#include <utility>
+
+BITNET_NAMESPACE_BEGIN
+
+/// How to open a file.
+struct open_options : load_options {
+  /// Instruction set of the kernels by name (isa/tags.hpp); empty: the best of this machine.
+  std::string_view isa = {};
+  /// Threads of the model's own pool, 0: one for each processor. 1 makes no thread.
+  std::size_t threads = 0;
+};
+
+/// A model whose architecture and formats were found in its file. Owns weights, tokenizer and a
+/// pool of threads. Movable while no session refers to it; immutable otherwise, but its pool serves
+/// one caller at a time, so sessions on several threads bring executors of their own.
+class dynamic_model {
+ public:
+  using kernels_type = nn::dynamic_kernels;
+
+  [[nodiscard]] const nn::hparams& shape() const noexcept { return weights_->shape(); }
+  [[nodiscard]] kernels_type kernels() const noexcept { return weights_->kernels(); }
+  [[nodiscard]] nn::activations hidden(nn::context<>& c) const { return weights_->hidden(c); }
+  [[nodiscard]] nn::activations logits(nn::context<>& c, nn::activations state) const {
+    return weights_->logits(c, state);
+  }
+
+  /// Value of general.architecture.
+  [[nodiscard]] std::string_view architecture() const noexcept { return architecture_; }
+  /// Name of the instruction set whose kernels run.
+  [[nodiscard]] std::string_view isa() const noexcept { return (*kernels()).isa; }
+  [[nodiscard]] const text::tokenizer& tokenizer() const noexcept { return tokenizer_; }
+  [[nodiscard]] const gguf::document& document() const noexcept { return weights_->document(); }
+  /// The model's own threads.
+  [[nodiscard]] executor_ref threads() const noexcept { return *pool_; }
+  /// Bytes of weights that decoding one token reads.
+  [[nodiscard]] std::uint64_t bytes_per_token() const noexcept {
+    return weights_->bytes_per_token();
+  }
+  /// Bytes of weights in memory of our own, beside the mapped file.
+  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weights_->repacked_bytes(); }
+
+  /// Continues `prompt` in a session of its own: tokenizes it with the vocabulary's rules, and
+  /// calls on_text with each piece of whole characters until it returns false, the model ends its
+  /// text, or options say so.
+  [[nodiscard]] result<generate_result> generate(
+      std::string_view prompt, const generate_options& options,
+      function_ref<bool(std::string_view piece)> on_text) const {
+    BITNET_TRY(const auto tokens, tokenizer_.encode(prompt));
+    session_options sizes;
+    sizes.context = std::min(std::max<std::size_t>(shape().context, 1),
+                             tokens.size() + options.max_tokens + 1);
+    BITNET_TRY(auto s, session<dynamic_model>::make(*this, threads(), sizes));
+    return bitnet::generate(s, tokenizer_, tokens, options, on_text);
+  }
+
+  /// Use open().
+  [[nodiscard]] static result<dynamic_model> make(result<gguf::document> opened,
+                                                  const open_options& options) {
+    if (!opened) return opened.error();
+    gguf::document document = *std::move(opened);
+    const kernels::kernel_table* table =
+        options.isa.empty() ? &kernels::best_table() : kernels::table_for(options.isa);
+    if (table == nullptr)
+      return error{errc::invalid_argument, "no such instruction set in this build", options.isa};
+    if (!isa::runnable(table->isa))
+      return error{errc::unsupported, "this machine lacks the instruction set", options.isa};
+
+    dynamic_model m;
+    BITNET_TRY(m.architecture_, document.meta().get<std::string_view>("general.architecture"));
+    if (document.tensors().empty())
+      return error{errc::missing, "the file holds a vocabulary but no weights",
+                   "token_embd.weight"};
+    BITNET_TRY(const auto vocabulary, engine::read_vocabulary(document.meta()));
+    BITNET_TRY(m.tokenizer_, text::tokenizer::make(vocabulary));
+    BITNET_TRY(auto pool, thread_pool::make({.threads = options.threads}));
+    m.pool_ = std::make_unique<thread_pool>(std::move(pool));
+
+    status loaded;
+    const bool known = models::visit_architecture(m.architecture_, [&](auto architecture) {
+      using A = typename decltype(architecture)::type;
+      auto fixed = load<A>(std::move(document), m.threads(), options, nn::dynamic_kernels{*table});
+      if (!fixed) {
+        loaded = fixed.error();
+      } else {
+        m.weights_ = std::make_unique<holder<A>>(*std::move(fixed));
+      }
+    });
+    if (!known)
+      return error{errc::unsupported, "this architecture is not supported", m.architecture_};
+    BITNET_CHECK(std::move(loaded));
+    if (m.tokenizer_.size() > m.shape().vocab)
+      return error{errc::shape, "the vocabulary has more tokens than the embedding has rows",
+                   "tokenizer.ggml.tokens"};
+    return m;
+  }
+
+ private:
+  /// What is the same for every architecture.
+  struct weights {
+    weights() = default;
+    weights(const weights&) = delete;
+    weights& operator=(const weights&) = delete;
+    virtual ~weights() = default;
+    [[nodiscard]] virtual const nn::hparams& shape() const noexcept = 0;
+    [[nodiscard]] virtual nn::dynamic_kernels kernels() const noexcept = 0;
+    [[nodiscard]] virtual const gguf::document& document() const noexcept = 0;
+    [[nodiscard]] virtual std::uint64_t bytes_per_token() const noexcept = 0;
+    [[nodiscard]] virtual std::uint64_t repacked_bytes() const noexcept = 0;
+    [[nodiscard]] virtual nn::activations hidden(nn::context<>& c) const = 0;
+    [[nodiscard]] virtual nn::activations logits(nn::context<>& c,
+                                                 nn::activations state) const = 0;
+  };
+  template <class A>
+  struct holder final : weights {
+    using fixed_model = model<A, nn::dynamic_kernels>;
+    explicit holder(fixed_model&& m) : fixed{std::move(m)} {}
+    const nn::hparams& shape() const noexcept override { return fixed.shape(); }
+    nn::dynamic_kernels kernels() const noexcept override { return fixed.kernels(); }
+    const gguf::document& document() const noexcept override { return fixed.document(); }
+    std::uint64_t bytes_per_token() const noexcept override { return fixed.bytes_per_token(); }
+    std::uint64_t repacked_bytes() const noexcept override { return fixed.repacked_bytes(); }
+    nn::activations hidden(nn::context<>& c) const override { return fixed.hidden(c); }
+    nn::activations logits(nn::context<>& c, nn::activations state) const override {
+      return fixed.logits(c, state);
+    }
+    fixed_model fixed;
+  };
+
+  dynamic_model() = default;
+
+  std::string_view architecture_;  // in the document's bytes
+  text::tokenizer tokenizer_;
+  std::unique_ptr<thread_pool> pool_;
+  std::unique_ptr<weights> weights_;
+};
+
+/// Opens a GGUF file, or the first part of a split one, and everything needed to run it.
+/// Errors say which file, key or tensor is at fault and what to do.
+[[nodiscard]] inline result<dynamic_model> open(std::string_view path,
+                                                const open_options& options = {}) {
+  return dynamic_model::make(gguf::open(path), options);
+}
+
+/// The same from bytes in memory, which must outlive the model.
+[[nodiscard]] inline result<dynamic_model> open(std::span<const std::byte> bytes,
+                                                const open_options& options = {}) {
+  return dynamic_model::make(gguf::view(bytes), options);
+}
+
+BITNET_NAMESPACE_END

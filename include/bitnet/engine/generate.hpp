@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generation: feed a prompt, then sample, stream and feed back tokens until something ends it.
+#pragma once
+
+#include <bitnet/core/function_ref.hpp>
+#include <bitnet/engine/session.hpp>
+#include <bitnet/sample/sampler.hpp>
+#include <bitnet/text/stop.hpp>
+#include <bitnet/text/stream.hpp>
+#include <bitnet/text/tokenizer.hpp>
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+BITNET_NAMESPACE_BEGIN
+
+/// How to continue a text.
+struct generate_options {
+  std::size_t max_tokens = 128;    ///< tokens to generate at most
+  sampler_options sampling;        ///< greedy unless a temperature is set
+  std::vector<std::string> stop;   ///< the text ends before the first of these
+  bool ignore_eos = false;         ///< go on after end-of-generation tokens
+  /// Tokens that the session holds already, for the repetition penalty; not owned.
+  std::span<const token> history = {};
+};
+
+/// What ended a generation.
+enum class stop_reason : std::uint8_t {
+  max_tokens,
+  end_of_text,   ///< the model ended its text or turn
+  stop_string,
+  context_full,
+  callback       ///< on_text returned false
+};
+
+[[nodiscard]] constexpr std::string_view name_of(stop_reason reason) noexcept {
+  switch (reason) {
+    case stop_reason::max_tokens: return "max tokens";
+    case stop_reason::end_of_text: return "end of text";
+    case stop_reason::stop_string: return "stop string";
+    case stop_reason::context_full: return "context full";
+    case stop_reason::callback: return "callback";
+  }
+  return "unknown";
+}
+
+struct generate_result {
+  std::size_t prompt_tokens = 0;
+  std::vector<token> tokens;  ///< generated, a final end-of-text token included
+  stop_reason reason = stop_reason::max_tokens;
+};
+
+/// Feeds `prompt` to the session (which may hold an earlier text) and generates. An empty prompt
+/// goes on from the session's logits. on_text gets whole UTF-8 characters, never part of a stop
+/// string, and stops the generation by returning false. All memory is taken before the first
+/// token. Errors: those of session::feed for the prompt, and of the sampler's options.
+template <class Session>
+[[nodiscard]] result<generate_result> generate(
+    Session& session, const text::tokenizer& tokenizer, std::span<const token> prompt,
+    const generate_options& options, function_ref<bool(std::string_view piece)> on_text) {
+  BITNET_TRY(auto stops, text::stop_matcher::make(options.stop));
+  text::utf8_stream characters;
+  const auto show = [&](std::string_view bytes) {
+    return characters.push(bytes, [&](std::string_view whole) {
+      return stops.push(whole, on_text);
+    });
+  };
+
+  std::vector<token> seen;
+  generate_result out;
+  seen.reserve(options.history.size() + prompt.size() + options.max_tokens);
+  seen.assign(options.history.begin(), options.history.end());
+  seen.insert(seen.end(), prompt.begin(), prompt.end());
+  out.tokens.reserve(options.max_tokens);
+  out.prompt_tokens = prompt.size();
+
+  if (prompt.empty() && session.logits().empty())
+    return error{errc::invalid_argument, "there is nothing to continue: the prompt has no tokens",
+                 "prompt"};
+  BITNET_CHECK(session.feed(prompt));
+  BITNET_TRY(auto choose, sampler::make(options.sampling, session.logits().size()));
+
+  while (out.tokens.size() < options.max_tokens) {
+    const token next = choose.sample(session.logits(), seen, out.tokens.size());
+    out.tokens.push_back(next);
+    seen.push_back(next);
+    if (!options.ignore_eos && tokenizer.is_end_of_generation(next)) {
+      out.reason = stop_reason::end_of_text;
+      break;
+    }
+    if (!show(tokenizer.piece(next))) {
+      out.reason = stops.matched() ? stop_reason::stop_string : stop_reason::callback;
+      return out;
+    }
+    if (out.tokens.size() == options.max_tokens) break;
+    if (session.position() == session.capacity()) {
+      out.reason = stop_reason::context_full;
+      break;
+    }
+    BITNET_CHECK(session.feed(std::span{&next, 1}));
+  }
+  const bool flushed = characters.flush([&](std::string_view whole) {
+    return stops.push(whole, on_text);
+  });
+  if (stops.matched()) {
+    out.reason = stop_reason::stop_string;
+  } else if (!flushed || !stops.flush(on_text)) {
+    out.reason = stop_reason::callback;
+  }
+  return out;
+}
+
+BITNET_NAMESPACE_END

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// A loaded model of fixed architecture: immutable weights that any number of sessions share.
+#pragma once
+
+#include <bitnet/engine/hparams.hpp>
+#include <bitnet/engine/tensors.hpp>
+#include <bitnet/models/architecture.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+BITNET_NAMESPACE_BEGIN
+
+/// Weights of architecture A, with kernels fixed at compile time (the default: the best that the
+/// compiler flags allow) or chosen at run time (nn::dynamic_kernels). Owns its document and its
+/// repacked weights. Movable before sessions refer to it; afterwards immutable, so any number of
+/// threads may use it.
+template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
+class model {
+ public:
+  using architecture_type = A;
+  using kernels_type = Kernels;
+
+  [[nodiscard]] const nn::hparams& shape() const noexcept { return decoder_.shape; }
+  [[nodiscard]] Kernels kernels() const noexcept { return kernels_; }
+  [[nodiscard]] const gguf::document& document() const noexcept { return document_; }
+  [[nodiscard]] const nn::decoder<typename A::block>& decoder() const noexcept { return decoder_; }
+
+  /// See nn::decoder.
+  template <class C>
+  [[nodiscard]] nn::activations hidden(C& c) const {
+    return decoder_.hidden(c);
+  }
+  template <class C>
+  [[nodiscard]] nn::activations logits(C& c, nn::activations state) const {
+    return decoder_.logits(c, state);
+  }
+
+  /// Bytes of weights that decoding one token reads: every matrix once, and the head.
+  [[nodiscard]] std::uint64_t bytes_per_token() const noexcept { return bytes_per_token_; }
+  /// Bytes of memory that repacked weights take, beside the file's own.
+  [[nodiscard]] std::uint64_t repacked_bytes() const noexcept { return repacked_bytes_; }
+
+  /// Use load().
+  [[nodiscard]] static result<model> make(gguf::document document, executor_ref threads,
+                                          const load_options& options, Kernels kernels) {
+    model m{std::move(document), kernels};
+    BITNET_CHECK(m.bind(threads, options));
+    return m;
+  }
+
+ private:
+  model(gguf::document document, Kernels kernels)
+      : document_{std::move(document)}, kernels_{kernels} {}
+
+  [[nodiscard]] status bind(executor_ref threads, const load_options& options) {
+    const gguf::metadata& meta = document_.meta();
+    BITNET_TRY(const auto name, meta.get<std::string_view>("general.architecture"));
+    if (std::find(A::gguf_names.begin(), A::gguf_names.end(), name) == A::gguf_names.end())
+      return error{errc::unsupported, "the file's architecture is another one", name};
+    const auto* tokens = document_.find("token_embd.weight");
+    if (tokens == nullptr)
+      return error{errc::missing, "the file lacks this tensor", "token_embd.weight"};
+    if (tokens->rows() < 1 || tokens->rows() > (std::uint64_t{1} << 30))
+      return error{errc::limit, "the vocabulary must have 1 to 2^30 tokens", tokens->name};
+
+    nn::hparams start;
+    A::configure(start);
+    BITNET_TRY(decoder_.shape,
+               read_hparams(meta, name, static_cast<std::size_t>(tokens->rows()), start));
+    return bind_tensors(decoder_.shape, *tokens, threads, options);
+  }
+
+  [[nodiscard]] status bind_tensors(const nn::hparams& h, const gguf::tensor_info& tokens,
+                                    executor_ref threads, const load_options& options) {
+    // A hostile block_count must not make blocks that the file has no tensors for.
+    if (h.layers > document_.tensors().size())
+      return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
+    detail::tensor_binder v{document_, threads,    options, A::bitnet_activations,
+                            h.norm_eps, floats_};
+    v("token_embd", decoder_.tokens, h.vocab, h.dim);
+    decoder_.blocks.resize(h.layers);
+    for (std::size_t i = 0; i < h.layers && v.ok(); ++i) {
+      v.prefix("blk." + std::to_string(i) + ".");
+      decoder_.blocks[i].tensors(v, h);
+    }
+    v.prefix("");
+    v("output_norm", decoder_.output_norm, h.dim);
+    const auto* head = v.take("output.weight");
+    v.head(head != nullptr ? *head : tokens, decoder_.head, h.vocab, h.dim);
+
+    std::span<const float> factors;
+    if (const auto* t = v.take("rope_freqs.weight")) {
+      if (v.check_shape(*t, h.rope.dims / 2, 1)) factors = v.to_floats(*t);
+      for (const float f : factors)
+        if (!(f > 0.0F)) v.fail({errc::malformed, "rope factors must be above 0", t->name});
+    }
+    BITNET_CHECK(v.finish());
+    BITNET_TRY(decoder_.frequencies, nn::rope_frequencies::make(h.rope, factors));
+    count_bytes();
+    return {};
+  }
+
+  /// Visits layers by the same list that loads them.
+  struct byte_counter {
+    std::uint64_t read = 0;
+    std::uint64_t repacked = 0;
+    template <class W>
+    void operator()(std::string_view, const nn::linear<W>& l, std::size_t, std::size_t) {
+      read += l.weight.read_bytes;
+      if (l.weight.storage == nn::weight_storage::tiled) repacked += l.weight.tiles.bytes();
+      repacked += l.weight.owned.size();
+    }
+    void operator()(std::string_view, const nn::rms_norm&, std::size_t) {}
+  };
+  void count_bytes() {
+    byte_counter v;
+    for (auto& block : decoder_.blocks) block.tensors(v, decoder_.shape);
+    v("output", decoder_.head, 0, 0);
+    bytes_per_token_ = v.read;
+    repacked_bytes_ = v.repacked;
+  }
+
+  gguf::document document_;
+  Kernels kernels_;
+  nn::decoder<typename A::block> decoder_;
+  std::vector<aligned_buffer<float>> floats_;
+  std::uint64_t bytes_per_token_ = 0;
+  std::uint64_t repacked_bytes_ = 0;
+};
+
+/// Loads a model of a known architecture, repacking on `threads`. The result owns the document.
+/// Errors name the key or tensor at fault.
+template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
+[[nodiscard]] result<model<A, Kernels>> load(gguf::document document, executor_ref threads,
+                                             const load_options& options = {},
+                                             Kernels kernels = Kernels{}) {
+  return model<A, Kernels>::make(std::move(document), threads, options, kernels);
+}
+
+/// The same from what gguf::open or gguf::view returned, on the calling thread alone.
+template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
+[[nodiscard]] result<model<A, Kernels>> load(result<gguf::document> document,
+                                             const load_options& options = {}) {
+  if (!document) return document.error();
+  serial_executor serial;
+  return load<A, Kernels>(*std::move(document), serial, options);
+}
+
+BITNET_NAMESPACE_END

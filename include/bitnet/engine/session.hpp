@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// One conversation with a model: its KV cache, its scratch memory, and the steps that extend it.
+#pragma once
+
+#include <bitnet/core/executor.hpp>
+#include <bitnet/core/memory.hpp>
+#include <bitnet/core/result.hpp>
+#include <bitnet/core/token.hpp>
+#include <bitnet/nn/context.hpp>
+
+#include <algorithm>
+#include <memory>
+#include <span>
+
+BITNET_NAMESPACE_BEGIN
+
+/// What a session runs: a loaded model of fixed type, or the type-erased one of dynamic.hpp.
+template <class M>
+concept language_model = requires(const M& m, nn::context<typename M::kernels_type>& c,
+                                  nn::activations state) {
+  { m.shape() } -> std::convertible_to<const nn::hparams&>;
+  { m.kernels() } -> std::same_as<typename M::kernels_type>;
+  { m.hidden(c) } -> std::same_as<nn::activations>;
+  { m.logits(c, state) } -> std::same_as<nn::activations>;
+};
+
+/// Sizes of a session; everything is allocated when it is made.
+struct session_options {
+  std::size_t context = 0;   ///< positions; 0: the model's trained context, at most 4096
+  std::size_t batch = 256;   ///< prompt tokens that go through the model together, 1 .. 4096
+  nn::kv_type kv = nn::kv_type::f16;
+};
+
+/// Owns the state of one sequence. It refers to a model and an executor, which must outlive it and
+/// not move. Movable. One thread at a time may use a session; any number of sessions may share a
+/// model. After make(), no call allocates.
+template <language_model Model>
+class session {
+ public:
+  using context_type = nn::context<typename Model::kernels_type>;
+
+  /// What a session will take, before it is made.
+  struct plan {
+    std::size_t kv_bytes = 0;
+    std::size_t scratch_bytes = 0;
+    [[nodiscard]] std::size_t total() const noexcept { return kv_bytes + scratch_bytes; }
+  };
+
+  /// Exact bytes for these options on an executor of that concurrency.
+  [[nodiscard]] static result<plan> measure(const Model& model, executor_ref threads,
+                                            session_options options) noexcept {
+    BITNET_CHECK(complete(model, options));
+    const nn::hparams& h = model.shape();
+    const auto kv = nn::kv_cache::bytes(h, options.context, options.kv);
+    if (!kv) return error{errc::out_of_memory, "the KV cache does not fit in memory", "context"};
+
+    const nn::kv_cache nothing{h, options.context, options.kv, {}};
+    const nn::step_row any{.id = 0, .position = 0, .cache = &nothing, .wants_logits = true};
+    BITNET_TRY(auto rows, aligned_buffer<nn::step_row>::make(options.batch, "session rows"));
+    std::fill(rows.span().begin(), rows.span().end(), any);
+    arena dry = arena::measure();
+    (void)dry.take<nn::step_row>(options.batch);
+    context_type c{model.kernels(), threads, dry, h, rows.span()};
+    auto state = model.hidden(c);
+    (void)model.logits(c, state.slice(0, std::min(options.batch, logit_rows)));
+    return plan{round_up(*kv, cache_line), dry.peak() + cache_line};
+  }
+
+  /// Fails when an option is out of range or memory is short.
+  [[nodiscard]] static result<session> make(const Model& model, executor_ref threads,
+                                            session_options options = {}) noexcept {
+    BITNET_TRY(const auto need, measure(model, threads, options));
+    BITNET_TRY(auto memory, aligned_buffer<std::byte>::make(need.total(), "session memory"));
+    BITNET_CHECK(complete(model, options));
+    session s{model, threads, options};
+    s.memory_ = std::move(memory);
+    s.cache_ = nn::kv_cache{model.shape(), options.context, options.kv, s.memory_.span()};
+    s.scratch_ = arena{s.memory_.span().subspan(need.kv_bytes)};
+    s.rows_ = s.scratch_.template take<nn::step_row>(options.batch);
+    s.base_ = s.scratch_.mark();
+    return s;
+  }
+
+  /// Appends tokens to the sequence; afterwards logits() scores what follows the last one.
+  /// errc::invalid_argument names a token outside the vocabulary, errc::context_full says that the
+  /// tokens do not fit; in both cases nothing has changed.
+  [[nodiscard]] status feed(std::span<const token> tokens) noexcept {
+    return run(tokens, nullptr);
+  }
+
+  /// As feed, and calls on_logits(i, scores) for every token i of `tokens`, in order.
+  [[nodiscard]] status score(
+      std::span<const token> tokens,
+      function_ref<void(std::size_t, std::span<const float>)> on_logits) noexcept {
+    return run(tokens, &on_logits);
+  }
+
+  /// Scores of every token of the vocabulary as the next one; empty before the first feed and
+  /// after rewind. Valid until the next call that changes the session.
+  [[nodiscard]] std::span<const float> logits() const noexcept { return logits_; }
+
+  /// Tokens in the sequence, and how many fit.
+  [[nodiscard]] std::size_t position() const noexcept { return position_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return cache_.capacity(); }
+
+  /// Forgets all tokens from `position` on.
+  [[nodiscard]] status rewind(std::size_t position) noexcept {
+    if (position > position_)
+      return error{errc::invalid_argument, "a session can only be rewound to a past position",
+                   "position"};
+    position_ = position;
+    logits_ = {};
+    return {};
+  }
+
+ private:
+  using logits_callback = function_ref<void(std::size_t, std::span<const float>)>;
+
+  /// Rows whose logits are computed together when every position is scored.
+  static constexpr std::size_t logit_rows = 16;
+
+  session(const Model& model, executor_ref threads, const session_options& options) noexcept
+      : model_{&model}, threads_{threads}, batch_{options.batch} {}
+
+  /// Checks options and replaces a context of 0.
+  [[nodiscard]] static status complete(const Model& model, session_options& options) noexcept {
+    if (options.batch < 1 || options.batch > 4096)
+      return error{errc::invalid_argument, "the batch must be 1 to 4096 tokens", "batch"};
+    if (options.context == 0)
+      options.context = std::min<std::size_t>(std::max<std::size_t>(model.shape().context, 1), 4096);
+    if (options.context > (std::size_t{1} << 24))
+      return error{errc::limit, "the context may have at most 2^24 positions", "context"};
+    options.batch = std::min(options.batch, options.context);
+    return {};
+  }
+
+  [[nodiscard]] status run(std::span<const token> tokens, logits_callback* on_logits) noexcept {
+    const std::size_t vocab = model_->shape().vocab;
+    for (const token t : tokens)
+      if (t < 0 || static_cast<std::size_t>(t) >= vocab)
+        return error{errc::invalid_argument, "a token id is outside the vocabulary", "tokens"};
+    if (tokens.size() > capacity() - position_)
+      return error{errc::context_full, "the tokens do not fit in the session's context", "tokens"};
+    for (std::size_t done = 0; done < tokens.size();) {
+      const std::size_t n = std::min(batch_, tokens.size() - done);
+      step(tokens.subspan(done, n), done, done + n == tokens.size(), on_logits);
+      done += n;
+    }
+    return {};
+  }
+
+  void step(std::span<const token> tokens, std::size_t first_index, bool last,
+            logits_callback* on_logits) noexcept {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      const bool wanted = on_logits != nullptr || (last && i + 1 == tokens.size());
+      rows_[i] = {tokens[i], position_ + i, &cache_, wanted};
+    }
+    scratch_.release(base_);
+    context_type c{model_->kernels(), threads_, scratch_, model_->shape(),
+                   std::span<const nn::step_row>{rows_.data(), tokens.size()}};
+    const auto state = model_->hidden(c);
+    const std::size_t mark = scratch_.mark();
+    for (std::size_t at = 0; at < state.rows; at += logit_rows) {
+      scratch_.release(mark);  // only the last scores outlive the step
+      const auto scores =
+          model_->logits(c, state.slice(at, std::min(logit_rows, state.rows - at)));
+      for (std::size_t r = 0; r < scores.rows; ++r) {
+        logits_ = scores[r];
+        if (on_logits != nullptr) (*on_logits)(first_index + at + r, logits_);
+      }
+    }
+    position_ += tokens.size();
+  }
+
+  const Model* model_;
+  executor_ref threads_;
+  aligned_buffer<std::byte> memory_;
+  nn::kv_cache cache_;
+  arena scratch_;
+  std::span<nn::step_row> rows_;
+  std::span<const float> logits_;
+  std::size_t base_ = 0;
+  std::size_t batch_;
+  std::size_t position_ = 0;
+};
+
+BITNET_NAMESPACE_END

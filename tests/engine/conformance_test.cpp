@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Logits of the conformance models against an exact reference, in every mode that has a golden.
+#include "engine/support.hpp"
+
+#include "doctest.hpp"
+
+using bitnet::nn::kv_type;
+using testing::golden_model;
+
+namespace {
+
+bitnet::result<bitnet::dynamic_model> open(const golden_model& m, bitnet::arithmetic math) {
+  bitnet::open_options options;
+  options.math = math;
+  options.threads = 2;
+  return bitnet::open(m.path + ".gguf", options);
+}
+
+}  // namespace
+
+TEST_CASE("the suite is there and its models are of all architectures") {
+  const auto models = testing::golden_models();
+  MESSAGE("conformance models: ", models.size());
+  CHECK(models.size() >= 10);
+  for (const char* start : {"b158-", "b25-", "bitnet-", "llama-", "qwen3-"}) {
+    bool found = false;
+    for (const auto& m : models) found = found || m.name.starts_with(start);
+    CHECK_MESSAGE(found, start);
+  }
+}
+
+TEST_CASE("with default settings logits are within the suite's tolerances") {
+  for (const auto& m : testing::golden_models()) {
+    CAPTURE(m.name);
+    const auto model = open(m, bitnet::arithmetic::automatic);
+    if (!model) FAIL_CHECK(bitnet::to_string(model.error()));
+    if (!model) continue;
+    const auto exact = m.logits("exact");
+    const auto logits = testing::all_logits(*model, m.tokens(), kv_type::f16);
+    CHECK(testing::relative_rms(logits, exact) <= m.tolerance);
+    if (logits.size() != exact.size()) continue;
+    const auto rows = testing::compare_rows(logits, exact, m.vocab, m.argmax_margin);
+    CHECK(rows.mean_kld <= m.tolerance_kld);
+    CHECK(rows.wrong_argmax == 0);
+  }
+}
+
+TEST_CASE("the exact float path reproduces exact arithmetic") {
+  for (const auto& m : testing::golden_models()) {
+    CAPTURE(m.name);
+    const auto model = open(m, bitnet::arithmetic::exact);
+    if (!model) FAIL_CHECK(bitnet::to_string(model.error()));
+    if (!model) continue;
+    const auto exact = m.logits("exact");
+    const auto tokens = m.tokens();
+    CHECK(testing::relative_rms(testing::all_logits(*model, tokens, kv_type::f32), exact) <= 1e-5);
+    CHECK(testing::relative_rms(testing::all_logits(*model, tokens, kv_type::f16), exact) <= 5e-4);
+  }
+}
+
+TEST_CASE("int8 activations reproduce the int8 reference") {
+  std::size_t compared = 0;
+  for (const auto& m : testing::golden_models()) {
+    if (!m.has("int8")) continue;
+    CAPTURE(m.name);
+    const auto model = open(m, bitnet::arithmetic::automatic);
+    if (!model) FAIL_CHECK(bitnet::to_string(model.error()));
+    if (!model) continue;
+    ++compared;
+    const auto logits = testing::all_logits(*model, m.tokens(), kv_type::f32);
+    CHECK(testing::relative_rms(logits, m.logits("int8")) <= 1e-2);
+  }
+  CHECK(compared >= 4);
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions and generation: limits, errors, streaming, stops, and one model under many threads.
+#include "engine/support.hpp"
+
+#include "doctest.hpp"
+
+#include <bitnet/core/thread_pool.hpp>
+
+#include <thread>
+
+using bitnet::errc;
+using bitnet::token;
+using session = bitnet::session<bitnet::dynamic_model>;
+
+namespace {
+
+bitnet::result<bitnet::dynamic_model> small_model(const char* start = "bitnet-") {
+  for (const auto& m : testing::golden_models())
+    if (m.name.starts_with(start)) return bitnet::open(m.path + ".gguf");
+  return bitnet::error{errc::missing, "no such model", start};
+}
+
+}  // namespace
+
+TEST_CASE("a session refuses what does not fit and stays as it was") {
+  const auto model = small_model();
+  REQUIRE(model);
+  auto s = session::make(*model, model->threads(), {.context = 8, .batch = 4});
+  REQUIRE(s);
+  CHECK(s->capacity() == 8);
+  CHECK(s->logits().empty());
+  const std::vector<token> five{1, 2, 3, 4, 5};
+  REQUIRE(s->feed(five));
+  const std::vector<float> before{s->logits().begin(), s->logits().end()};
+  CHECK(before.size() == model->shape().vocab);
+
+  const auto full = s->feed(five);
+  REQUIRE(!full);
+  CHECK(full.error().code() == errc::context_full);
+  const std::vector<token> wild{1, static_cast<token>(model->shape().vocab)};
+  const auto unknown = s->feed(wild);
+  REQUIRE(!unknown);
+  CHECK(unknown.error().code() == errc::invalid_argument);
+  const std::vector<token> negative{-1};
+  CHECK(!s->feed(negative));
+  CHECK(!s->rewind(6));
+  CHECK(s->position() == 5);
+  CHECK(std::equal(before.begin(), before.end(), s->logits().begin(), s->logits().end()));
+  CHECK(s->feed({}));
+  CHECK(s->position() == 5);
+}
+
+TEST_CASE("impossible sizes are errors when the session is made") {
+  const auto model = small_model();
+  REQUIRE(model);
+  CHECK(!session::make(*model, model->threads(), {.context = 16, .batch = 0}));
+  CHECK(!session::make(*model, model->threads(), {.context = 16, .batch = 5000}));
+  CHECK(!session::make(*model, model->threads(), {.context = std::size_t{1} << 40}));
+  const auto plan = session::measure(*model, model->threads(), {.context = 16});
+  REQUIRE(plan);
+  const auto& h = model->shape();
+  CHECK(plan->kv_bytes == h.layers * 2 * h.kv_dim() * 16 * 2);
+  CHECK(plan->scratch_bytes > 0);
+}
+
+TEST_CASE("many sessions share one model from many threads") {
+  const auto model = small_model("llama-");
+  REQUIRE(model);
+  const std::vector<token> prompt{5, 6, 7, 8, 9, 10, 11};
+  std::vector<std::vector<float>> seen(4);
+  std::vector<std::thread> threads;
+  for (auto& logits : seen)
+    threads.emplace_back([&] {
+      bitnet::serial_executor here;
+      auto s = session::make(*model, here, {.context = 32});
+      if (!s) return;
+      for (int round = 0; round < 3; ++round)
+        if (!s->feed(prompt)) return;
+      logits.assign(s->logits().begin(), s->logits().end());
+    });
+  for (auto& t : threads) t.join();
+  CHECK(!seen[0].empty());
+  for (const auto& logits : seen) CHECK(logits == seen[0]);
+}
+
+TEST_CASE("generation streams the tokens' text and says why it ended") {
+  const auto model = small_model("llama-");
+  REQUIRE(model);
+  bitnet::generate_options options;
+  options.max_tokens = 12;
+  options.ignore_eos = true;
+  std::string text;
+  const auto collect = [&](std::string_view piece) {
+    text += piece;
+    return true;
+  };
+  const auto all = model->generate("Alice was", options, collect);
+  REQUIRE(all);
+  CHECK(all->reason == bitnet::stop_reason::max_tokens);
+  CHECK(all->tokens.size() == 12);
+  CHECK(!text.empty());
+
+  std::string again;
+  const auto same = model->generate("Alice was", options, [&](std::string_view piece) {
+    again += piece;
+    return true;
+  });
+  REQUIRE(same);
+  CHECK(again == text);
+  CHECK(same->tokens == all->tokens);
+
+  std::size_t calls = 0;
+  const auto stopped = model->generate("Alice was", options, [&](std::string_view) {
+    return ++calls < 2;
+  });
+  REQUIRE(stopped);
+  CHECK(stopped->reason == bitnet::stop_reason::callback);
+  CHECK(calls == 2);
+}
+
+TEST_CASE("a stop string ends the text before it") {
+  const auto model = small_model("llama-");
+  REQUIRE(model);
+  bitnet::generate_options options;
+  options.max_tokens = 24;
+  options.ignore_eos = true;
+  options.sampling.temperature = 1.0F;
+  options.sampling.seed = 3;
+  std::string whole;
+  REQUIRE(model->generate("Alice", options, [&](std::string_view piece) {
+    whole += piece;
+    return true;
+  }));
+  REQUIRE(whole.size() > 12);
+  // Cut at character borders, so that the stop string is text.
+  std::size_t from = whole.size() / 2;
+  while (from < whole.size() && (static_cast<unsigned char>(whole[from]) & 0xC0) == 0x80) ++from;
+  std::size_t to = from + 1;
+  while (to < whole.size() && (static_cast<unsigned char>(whole[to]) & 0xC0) == 0x80) ++to;
+  const std::string stop = whole.substr(from, to - from);
+  options.stop = {stop};
+  std::string cut;
+  const auto stopped = model->generate("Alice", options, [&](std::string_view piece) {
+    cut += piece;
+    return true;
+  });
+  REQUIRE(stopped);
+  CHECK(stopped->reason == bitnet::stop_reason::stop_string);
+  CHECK(cut == whole.substr(0, whole.find(stop)));
+}
+
+TEST_CASE("sampling depends on the seed and on nothing else") {
+  const auto model = small_model("qwen3-");
+  REQUIRE(model);
+  const auto run = [&](std::uint64_t seed, std::size_t batch) {
+    bitnet::generate_options options;
+    options.max_tokens = 16;
+    options.ignore_eos = true;
+    options.sampling = {.temperature = 0.9F, .top_k = 40, .top_p = 0.95F, .seed = seed};
+    auto s = session::make(*model, model->threads(), {.context = 64, .batch = batch});
+    const std::vector<token> prompt{5, 6, 7, 8, 9, 10, 11};
+    const auto out = bitnet::generate(*s, model->tokenizer(), prompt, options,
+                                      [](std::string_view) { return true; });
+    return out ? out->tokens : std::vector<token>{};
+  };
+  const auto first = run(1, 64);
+  CHECK(first.size() == 16);
+  CHECK(first == run(1, 3));
+  CHECK(first != run(2, 64));
+}
+
+TEST_CASE("an instruction set that is not there is an error") {
+  const auto models = testing::golden_models();
+  REQUIRE(!models.empty());
+  bitnet::open_options options;
+  options.isa = "abacus";
+  const auto model = bitnet::open(models.front().path + ".gguf", options);
+  REQUIRE(!model);
+  CHECK(model.error().code() == errc::invalid_argument);
+  CHECK(model.error().what() == "abacus");
+}
