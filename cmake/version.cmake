@@ -1,0 +1,12 @@
+# BITNET_VERSION as include/bitnet/config.hpp states it, so that it is written once.
+set(bitnet_config "${CMAKE_CURRENT_LIST_DIR}/../include/bitnet/config.hpp")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${bitnet_config}")
+set(bitnet_version_parts "")
+foreach(part IN ITEMS MAJOR MINOR PATCH)
+  file(STRINGS "${bitnet_config}" line REGEX "^#define BITNET_VERSION_${part} [0-9]+$")
+  if(NOT line MATCHES "([0-9]+)$")
+    message(FATAL_ERROR "BITNET_VERSION_${part} not found in ${bitnet_config}")
+  endif()
+  list(APPEND bitnet_version_parts "${CMAKE_MATCH_1}")
+endforeach()
+list(JOIN bitnet_version_parts "." BITNET_VERSION)

@@ -1,0 +1,31 @@
+#!/bin/sh
+# sh examples/quickstart.sh [model.gguf]: installs what is missing, builds the command-line tool and
+# continues "Once upon a time" greedily. The text goes to stdout and everything else to stderr.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+model=${1:-}
+if [ -z "$model" ]; then
+  set -- "$root"/examples/models/*.gguf
+  if [ $# -ne 1 ] || [ ! -f "$1" ]; then
+    echo "usage: sh examples/quickstart.sh MODEL.gguf" >&2
+    echo "MODEL.gguf is a BitNet, Falcon-E, TriLM or Bonsai model in GGUF form." >&2
+    exit 2
+  fi
+  model=$1
+fi
+if [ ! -f "$model" ]; then
+  echo "quickstart: no such file: $model" >&2
+  exit 2
+fi
+
+(
+  sh "$root/cmake/packages.sh" cmake ninja-build g++ libcli11-dev nlohmann-json3-dev
+  cd "$root"
+  # A folder that was configured before, perhaps with tests, keeps its settings.
+  [ -f build/release/build.ninja ] ||
+    cmake --preset release -DBITNET_BUILD_TESTS=OFF -DBITNET_BUILD_BENCHMARKS=OFF
+  cmake --build build/release --target bitnet-cli
+) >&2
+
+exec "$root/build/release/bin/bitnet" run -m "$model" -p "Once upon a time" --temp 0 -n 128

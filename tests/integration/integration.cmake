@@ -1,0 +1,27 @@
+# Tiny projects that use the library as a user would, configured, built and run by ctest.
+
+# Each header must compile alone and without warnings. The library's own folder has no other target
+# that is compiled, so its compile options reach the generated header checks and nothing else.
+set_target_properties(bitnet PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+set_property(DIRECTORY "${PROJECT_SOURCE_DIR}" APPEND PROPERTY COMPILE_OPTIONS ${bitnet_warnings})
+add_test(NAME headers.compile_alone
+  COMMAND ${CMAKE_COMMAND} --build "${PROJECT_BINARY_DIR}" --target all_verify_interface_header_sets)
+set_tests_properties(headers.compile_alone PROPERTIES LABELS headers TIMEOUT 1800 RUN_SERIAL ON)
+
+# Sanitizer flags and the like are ours, not the user's, so consumers are built without them.
+foreach(consumer IN ITEMS find_package add_subdirectory fetch_content odr)
+  add_test(NAME integration.${consumer}
+    COMMAND ${CMAKE_COMMAND}
+      -D CONSUMER=${consumer}
+      -D BITNET_VERSION=${PROJECT_VERSION}
+      -D SOURCE_DIR=${PROJECT_SOURCE_DIR}
+      -D BINARY_DIR=${PROJECT_BINARY_DIR}
+      -D GENERATOR=${CMAKE_GENERATOR}
+      -D COMPILER=${CMAKE_CXX_COMPILER}
+      -D LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER}
+      -P "${CMAKE_CURRENT_LIST_DIR}/run.cmake")
+  set_tests_properties(integration.${consumer} PROPERTIES LABELS integration TIMEOUT 600)
+endforeach()
+if(NOT BITNET_INSTALL)
+  set_tests_properties(integration.find_package PROPERTIES DISABLED ON)
+endif()

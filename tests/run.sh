@@ -1,0 +1,76 @@
+#!/bin/sh
+# sh tests/run.sh [--full]: installs what is missing, builds and passes all tests.
+#
+#   (nothing)  the release build, its tests, and every header compiled alone
+#   --full     also: the slow tests (label full), GCC for this machine's processor, the address,
+#              undefined-behaviour and thread sanitizers, Clang with exceptions, and fuzzing
+#
+# Test data that is not in this repository comes from ../shared beside it, where there is one.
+set -eu
+cd "$(dirname "$0")/.."
+
+full=no
+case "${1:-}" in
+  "") ;;
+  --full) full=yes ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
+esac
+
+fixed= # prefix of ctest
+not_again='lint|integration|headers|full' # labels that another build settles
+say() { printf '\n== %s\n' "$*"; }
+
+packages="cmake ninja-build g++ python3 ccache clang-format-14 doctest-dev libeigen3-dev
+  libbenchmark-dev libcli11-dev nlohmann-json3-dev libsimde-dev"
+[ $full = no ] || packages="$packages clang-14 libclang-rt-14-dev"
+# shellcheck disable=SC2086
+sh cmake/packages.sh $packages
+
+jobs=$(nproc 2>/dev/null || echo 2)
+export CMAKE_BUILD_PARALLEL_LEVEL="$jobs" CTEST_PARALLEL_LEVEL="$jobs"
+
+# build FOLDER PRESET TARGETS OPTION...: configures build/FOLDER and builds it.
+build() {
+  folder=$1 preset=$2 targets=$3
+  shift 3
+  say "build/$folder"
+  cmake --preset "$preset" -B "build/$folder" -DBITNET_WERROR=ON -DBITNET_BUILD_TESTS=ON "$@"
+  # shellcheck disable=SC2086
+  cmake --build "build/$folder" --target $targets
+}
+
+# check FOLDER CTEST_OPTION...: runs its tests.
+check() {
+  folder=$1
+  shift
+  say "tests of build/$folder $*"
+  $fixed ctest --test-dir "build/$folder" --no-tests=error --output-on-failure "$@"
+}
+
+build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON
+if [ $full = no ]; then
+  check release -LE full
+  exit
+fi
+
+check release
+build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF
+check asan -LE "$not_again"
+
+build tsan tsan tests_with_threads -DBITNET_BUILD_BENCHMARKS=OFF
+if ctest --test-dir build/tsan -N -L threads | grep -q 'Total Tests: 0'; then
+  say "no test uses threads"
+else
+  # GCC 12's thread sanitizer cannot start where the kernel randomises addresses too widely.
+  fixed="setarch $(uname -m) -R"
+  $fixed true 2>/dev/null || fixed=
+  check tsan -L threads -LE full
+  fixed=
+fi
+
+build native native all -DBITNET_BUILD_BENCHMARKS=OFF
+check native -LE "$not_again"
+
+build clang release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=OFF \
+  -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON
+check clang -LE 'lint|full'

@@ -1,0 +1,100 @@
+# tests/<layer>/*_test.cpp become the program test_<layer>, and each file one ctest entry
+# <layer>.<file>. Labels: the layer; `threads` for files that use threads (all that the thread
+# sanitizer runs). Test cases whose name holds "[full]" run only in an entry <layer>.<file>.full,
+# labelled `full`: they are too slow, or want too much of the shared data, for every run.
+
+find_package(doctest QUIET)
+if(NOT doctest_FOUND)
+  message(FATAL_ERROR "doctest not found (Debian: doctest-dev); -DBITNET_BUILD_TESTS=OFF builds "
+    "without tests")
+endif()
+find_package(Eigen3 QUIET NO_MODULE)
+set(bitnet_shared "")
+if(EXISTS "${BITNET_SHARED_DIR}")
+  cmake_path(ABSOLUTE_PATH BITNET_SHARED_DIR NORMALIZE OUTPUT_VARIABLE bitnet_shared)
+  message(STATUS "Shared test data: ${bitnet_shared}")
+else()
+  message(STATUS "Shared test data: none, the tests use what the repository has")
+endif()
+
+# What every test program is compiled with.
+add_library(bitnet_test_settings INTERFACE)
+target_include_directories(bitnet_test_settings INTERFACE "${CMAKE_CURRENT_SOURCE_DIR}")
+target_link_libraries(bitnet_test_settings INTERFACE doctest::doctest)
+target_compile_definitions(bitnet_test_settings INTERFACE
+  "BITNET_SHARED_DIR=\"${bitnet_shared}\""
+  "BITNET_TEST_DATA_DIR=\"${CMAKE_CURRENT_SOURCE_DIR}/data\"")
+if(NOT BITNET_TEST_EXCEPTIONS)
+  target_compile_options(bitnet_test_settings INTERFACE
+    $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)
+endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC 12 warns wrongly about "literal" + std::string (its bug 105651).
+  target_compile_options(bitnet_test_settings INTERFACE -Wno-restrict)
+endif()
+if(TARGET Eigen3::Eigen)
+  target_link_libraries(bitnet_test_settings INTERFACE Eigen3::Eigen)
+endif()
+
+# A refused allocation is a null pointer for nothrow new under sanitizers too.
+set(bitnet_sanitizer_options
+  "ASAN_OPTIONS=allocator_may_return_null=1"
+  "TSAN_OPTIONS=allocator_may_return_null=1"
+  "UBSAN_OPTIONS=print_stacktrace=1")
+
+# One ctest entry that runs the cases of one file; it fails if there are none.
+function(bitnet_test_entry name program file labels)
+  add_test(NAME ${name}
+    COMMAND ${program} "--source-file=*/${file}" --no-colors --no-path-filenames ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900
+    FAIL_REGULAR_EXPRESSION "test cases: +0 [|]"
+    ENVIRONMENT "${bitnet_sanitizer_options}")
+endfunction()
+
+function(bitnet_unit_tests)
+  add_library(bitnet_test_main OBJECT main.cpp)
+  target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings)
+  bitnet_settings(bitnet_test_main)
+  add_custom_target(tests_with_threads) # what the entries labelled `threads` run
+
+  file(GLOB sources CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" */*_test.cpp)
+  list(TRANSFORM sources REPLACE "/[^/]*$" "" OUTPUT_VARIABLE layers)
+  list(REMOVE_DUPLICATES layers)
+  foreach(layer IN LISTS layers)
+    set(layer_sources ${sources})
+    list(FILTER layer_sources INCLUDE REGEX "^${layer}/")
+    set(program test_${layer})
+    add_executable(${program} ${layer_sources})
+    target_link_libraries(${program} PRIVATE bitnet_test_settings bitnet_test_main)
+    bitnet_settings(${program})
+    if(TARGET bitnet-cli)
+      target_compile_definitions(${program} PRIVATE
+        "BITNET_CLI_PATH=\"$<TARGET_FILE:bitnet-cli>\"")
+      add_dependencies(${program} bitnet-cli)
+    endif()
+
+    foreach(file IN LISTS layer_sources)
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")
+      string(REGEX REPLACE "_test[.]cpp$" "" name "${file}")
+      string(REPLACE "/" "." name "${name}")
+      set(labels ${layer})
+      set(source "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+      file(STRINGS "${source}" threads REGEX "std::j?thread|std::async|thread_pool" LIMIT_COUNT 1)
+      if(threads)
+        list(APPEND labels threads)
+        add_dependencies(tests_with_threads ${program})
+      endif()
+      file(STRINGS "${source}" cases REGEX "TEST_CASE")
+      set(full ${cases})
+      list(FILTER full INCLUDE REGEX "\\[full\\]")
+      list(FILTER cases EXCLUDE REGEX "\\[full\\]")
+      if(full)
+        bitnet_test_entry(${name}.full ${program} ${file} "${labels};full"
+          "--test-case=*[full]*")
+      endif()
+      if(cases OR NOT full)
+        bitnet_test_entry(${name} ${program} ${file} "${labels}" "--test-case-exclude=*[full]*")
+      endif()
+    endforeach()
+  endforeach()
+endfunction()
