@@ -102,7 +102,7 @@ TEST_CASE("hyper-parameters that cannot be are refused by key") {
                 {errc::missing, "block_count"});
   check_refused(*good, key("bitnet.block_count", std::uint32_t{0xffffffff}),
                 {errc::limit, "bitnet.block_count"});
-  check_refused(*good, key("bitnet.embedding_length", std::uint32_t{128}),
+  check_refused(*good, key("bitnet.embedding_length", std::uint32_t{512}),
                 {errc::shape, "token_embd.weight"});
   check_refused(*good, key("bitnet.embedding_length", -1), {errc::malformed,
                                                             "bitnet.embedding_length"});

@@ -41,7 +41,7 @@ void check_continuation(const bitnet::dynamic_model& model, const std::vector<to
   for (std::size_t i = 0; i < golden.size(); ++i) {
     CAPTURE(i);
     const auto logits = s->logits();
-    const token ours = bitnet::argmax(logits);
+    const token ours = bitnet::sample::argmax(logits);
     if (ours != golden[i]) {
       const float gap = logits[static_cast<std::size_t>(ours)] -
                         logits[static_cast<std::size_t>(golden[i])];

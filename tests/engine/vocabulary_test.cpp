@@ -114,8 +114,9 @@ TEST_CASE("the lists of a vocabulary are read") {
     CHECK(!v->bos);
     CHECK(bitnet::text::tokenizer::make(*v));
   });
-  read({.scores = 3, .integer_scores = true}, true,
-       [](const auto& v) { CHECK(v->scores == std::vector<float>{-7, -7, -7}); });
+  read({.scores = 3, .integer_scores = true}, true, [](const auto& v) {
+    CHECK(v->scores == std::vector<float>{-7, -7, -7});
+  });
   read({.eos = -1}, true, [](const auto& v) { CHECK(!v->eos); });
 }
 

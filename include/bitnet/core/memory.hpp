@@ -18,7 +18,7 @@ BITNET_NAMESPACE_BEGIN
 /// Alignment of every block that kernels read: one cache line, the width of the widest vector.
 inline constexpr std::size_t cache_line = 64;
 
-/// Owned, cache-line aligned array of trivial values. Move-only. Contents start zeroed.
+/// Owned, cache-line aligned array of trivial values. Move-only.
 template <class T>
 class aligned_buffer {
   static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= cache_line);
@@ -38,9 +38,17 @@ class aligned_buffer {
     if (data_ != nullptr) ::operator delete (data_, std::align_val_t{cache_line});
   }
 
-  /// `size` values; errc::out_of_memory when the allocator refuses. `what` names the purpose.
+  /// `size` zeros; errc::out_of_memory when the allocator refuses. `what` names the purpose.
   [[nodiscard]] static result<aligned_buffer> make(std::size_t size,
                                                    std::string_view what) noexcept {
+    auto buffer = uninitialized(size, what);
+    if (buffer && size != 0) std::memset(static_cast<void*>(buffer->data()), 0, size * sizeof(T));
+    return buffer;
+  }
+
+  /// The same without touching the memory, so that the threads that fill it touch it first.
+  [[nodiscard]] static result<aligned_buffer> uninitialized(std::size_t size,
+                                                            std::string_view what) noexcept {
     aligned_buffer buffer;
     if (size == 0) return buffer;
     if (size > (std::numeric_limits<std::size_t>::max() - cache_line) / sizeof(T))
@@ -48,7 +56,6 @@ class aligned_buffer {
     void* memory = ::operator new (size * sizeof(T), std::align_val_t{cache_line}, std::nothrow);
     if (memory == nullptr)
       return error{errc::out_of_memory, "the allocator returned no memory", what};
-    std::memset(memory, 0, size * sizeof(T));
     buffer.data_ = static_cast<T*>(memory);
     buffer.size_ = size;
     return buffer;

@@ -170,7 +170,7 @@ class tensor_binder {
     if (status_) status_ = e;
   }
   [[nodiscard]] bool check_shape(const gguf::tensor_info& t, std::size_t cols, std::size_t rows) {
-    if (t.cols() == cols && t.rows() == rows) return true;
+    if (t.dims[0] == cols && t.dims[1] == rows && t.rows() == rows) return true;
     fail({errc::shape, "the tensor's shape contradicts the hyper-parameters", t.name, t.offset});
     return false;
   }

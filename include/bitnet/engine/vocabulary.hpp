@@ -30,8 +30,9 @@ namespace detail {
 }
 
 /// An optional token id, which must be in the vocabulary. The value -1 is some writers' "none".
-[[nodiscard]] inline result<std::optional<text::token_id>> read_token_id(
-    const gguf::metadata& meta, std::string_view key, std::size_t tokens) {
+[[nodiscard]] inline result<std::optional<text::token_id>> read_token_id(const gguf::metadata& meta,
+                                                                         std::string_view key,
+                                                                         std::size_t tokens) {
   const gguf::metadata_value* value = meta.find(key);
   if (value == nullptr) return std::optional<text::token_id>{};
   BITNET_TRY(const std::int64_t id, value->as<std::int64_t>(key));
