@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few operating system calls behind file sources and sinks: map to read, create, write, rename.
+#pragma once
+
+#include <bitnet/core/result.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#else
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#endif
+
+BITNET_NAMESPACE_BEGIN
+namespace gguf {
+namespace detail {
+
+/// An input or output error about a path. The end of a long path tells more than its beginning.
+[[nodiscard]] inline error path_error(errc code, const char* message,
+                                      std::string_view path) noexcept {
+  constexpr std::size_t room = 95;
+  return {code, message, path.size() > room ? path.substr(path.size() - room) : path};
+}
+
+[[nodiscard]] inline status check_path(std::string_view path) noexcept {
+  if (path.empty()) return error{errc::invalid_argument, "the path is empty"};
+  if (path.find('\0') != std::string_view::npos)
+    return path_error(errc::invalid_argument, "the path has a zero byte", path);
+  return {};
+}
+
+#if defined(_WIN32)
+
+[[nodiscard]] inline std::wstring wide(std::string_view utf8) noexcept {
+  if (utf8.size() > 32767) return {};  // the system's own limit
+  const int size = static_cast<int>(utf8.size());
+  const int n = MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, utf8.data(), size, nullptr, 0);
+  std::wstring out(static_cast<std::size_t>(n > 0 ? n : 0), L'\0');
+  if (n > 0) MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, utf8.data(), size, out.data(), n);
+  return out;
+}
+
+[[nodiscard]] inline result<std::span<const std::byte>> map_file(std::string_view path) noexcept {
+  BITNET_CHECK(check_path(path));
+  const HANDLE f =
+      CreateFileW(wide(path).c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr,
+                  OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
+  if (f == INVALID_HANDLE_VALUE) return path_error(errc::io, "the file cannot be opened", path);
+  LARGE_INTEGER size{};
+  if (GetFileType(f) != FILE_TYPE_DISK || !GetFileSizeEx(f, &size)) {
+    CloseHandle(f);
+    return path_error(errc::io, "the path is not a regular file", path);
+  }
+  if (size.QuadPart == 0) {
+    CloseHandle(f);
+    return std::span<const std::byte>{};
+  }
+  const HANDLE mapping = CreateFileMappingW(f, nullptr, PAGE_READONLY, 0, 0, nullptr);
+  CloseHandle(f);
+  if (mapping == nullptr) return path_error(errc::io, "the file cannot be mapped", path);
+  const void* p = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
+  CloseHandle(mapping);  // the view keeps the mapping
+  if (p == nullptr) return path_error(errc::io, "the file cannot be mapped", path);
+  return std::span<const std::byte>{static_cast<const std::byte*>(p),
+                                    static_cast<std::size_t>(size.QuadPart)};
+}
+
+inline void unmap_file(std::span<const std::byte> bytes) noexcept {
+  if (!bytes.empty()) UnmapViewOfFile(bytes.data());
+}
+
+using file_handle = HANDLE;
+[[nodiscard]] inline file_handle no_file() noexcept { return INVALID_HANDLE_VALUE; }
+
+/// A new file that did not exist; `exists` says that it did.
+[[nodiscard]] inline file_handle create_file(const std::string& path, bool& exists) noexcept {
+  const HANDLE f = CreateFileW(wide(path).c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW,
+                               FILE_ATTRIBUTE_NORMAL, nullptr);
+  exists = f == INVALID_HANDLE_VALUE && GetLastError() == ERROR_FILE_EXISTS;
+  return f;
+}
+[[nodiscard]] inline bool write_file(file_handle f, std::span<const std::byte> bytes) noexcept {
+  while (!bytes.empty()) {
+    const auto chunk = static_cast<DWORD>(bytes.size() < (1U << 30) ? bytes.size() : (1U << 30));
+    DWORD done = 0;
+    if (!WriteFile(f, bytes.data(), chunk, &done, nullptr) || done == 0) return false;
+    bytes = bytes.subspan(done);
+  }
+  return true;
+}
+[[nodiscard]] inline bool sync_file(file_handle f) noexcept { return FlushFileBuffers(f) != 0; }
+[[nodiscard]] inline bool close_file(file_handle f) noexcept { return CloseHandle(f) != 0; }
+[[nodiscard]] inline bool rename_file(const std::string& from, const std::string& to) noexcept {
+  return MoveFileExW(wide(from).c_str(), wide(to).c_str(),
+                     MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) != 0;
+}
+inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(path).c_str()); }
+
+#else
+
+[[nodiscard]] inline result<std::span<const std::byte>> map_file(std::string_view path) noexcept {
+  BITNET_CHECK(check_path(path));
+  // Without O_NONBLOCK, opening a pipe that nobody writes to would wait forever.
+  const int f = ::open(std::string{path}.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (f < 0)
+    return path_error(
+        errc::io, errno == ENOENT ? "there is no such file" : "the file cannot be opened", path);
+  struct stat s {};
+  if (::fstat(f, &s) != 0 || !S_ISREG(s.st_mode)) {
+    ::close(f);
+    return path_error(errc::io, "the path is not a regular file", path);
+  }
+  if (s.st_size == 0) {
+    ::close(f);
+    return std::span<const std::byte>{};
+  }
+  const auto size = static_cast<std::size_t>(s.st_size);
+  void* p = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, f, 0);
+  ::close(f);  // the mapping keeps the file
+  if (p == MAP_FAILED) return path_error(errc::io, "the file cannot be mapped", path);
+  return std::span<const std::byte>{static_cast<const std::byte*>(p), size};
+}
+
+inline void unmap_file(std::span<const std::byte> bytes) noexcept {
+  if (!bytes.empty()) ::munmap(const_cast<std::byte*>(bytes.data()), bytes.size());
+}
+
+using file_handle = int;
+[[nodiscard]] inline file_handle no_file() noexcept { return -1; }
+
+/// A new file that did not exist; `exists` says that it did.
+[[nodiscard]] inline file_handle create_file(const std::string& path, bool& exists) noexcept {
+  const int f = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  exists = f < 0 && errno == EEXIST;
+  return f;
+}
+[[nodiscard]] inline bool write_file(file_handle f, std::span<const std::byte> bytes) noexcept {
+  while (!bytes.empty()) {
+    // Some systems take at most INT_MAX bytes at once.
+    const std::size_t chunk =
+        bytes.size() < (std::size_t{1} << 30) ? bytes.size() : (std::size_t{1} << 30);
+    const auto done = ::write(f, bytes.data(), chunk);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(done));
+  }
+  return true;
+}
+[[nodiscard]] inline bool sync_file(file_handle f) noexcept { return ::fsync(f) == 0; }
+[[nodiscard]] inline bool close_file(file_handle f) noexcept { return ::close(f) == 0; }
+[[nodiscard]] inline bool rename_file(const std::string& from, const std::string& to) noexcept {
+  if (std::rename(from.c_str(), to.c_str()) != 0) return false;
+  // The new name is safe once the folder is on disk; a folder that cannot be synced is no failure.
+  const std::size_t slash = to.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : to.substr(0, slash + 1);
+  const int f = ::open(folder.c_str(), O_RDONLY | O_CLOEXEC);
+  if (f >= 0) {
+    static_cast<void>(::fsync(f));
+    ::close(f);
+  }
+  return true;
+}
+inline void remove_file(const std::string& path) noexcept { ::unlink(path.c_str()); }
+
+#endif
+
+}  // namespace detail
+}  // namespace gguf
+BITNET_NAMESPACE_END
