@@ -23,18 +23,18 @@ TEST_CASE("every f16 survives the way through float and has its value") {
       REQUIRE(bitnet::to_f16(x).bits == (b | 0x200U));
       continue;
     }
-    float expect = exponent == 0 ? std::ldexp(mantissa, -24)
-                                 : std::ldexp(1024.0F + mantissa, exponent - 25);
+    float expect =
+        exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024.0F + mantissa, exponent - 25);
     if (exponent == 31) expect = std::numeric_limits<float>::infinity();
     REQUIRE(std::fabs(x) == expect);
     REQUIRE(std::signbit(x) == ((b & 0x8000U) != 0));
     REQUIRE(bitnet::to_f16(x).bits == b);
     if (exponent == 31 || (b & 0x8000U) != 0) continue;
     // Halfway to the next one goes to the even one; a touch beside it goes to the near one.
-    const double next = exponent == 30 && mantissa >= 1023.0F
-                            ? 65536.0
-                            : static_cast<double>(bitnet::to_float(
-                                  bitnet::f16{static_cast<std::uint16_t>(b + 1)}));
+    const double next =
+        exponent == 30 && mantissa >= 1023.0F
+            ? 65536.0
+            : static_cast<double>(bitnet::to_float(bitnet::f16{static_cast<std::uint16_t>(b + 1)}));
     const auto half = static_cast<float>((static_cast<double>(x) + next) / 2);
     REQUIRE(bitnet::to_f16(half).bits == b + (b & 1U));
     REQUIRE(bitnet::to_f16(std::nextafter(half, 0.0F)).bits == b);
@@ -62,15 +62,15 @@ TEST_CASE("fused_multiply_add rounds once") {
   const auto same = [](float a, float b, float c) {
     const float got = bitnet::fused_multiply_add(a, b, c);
     const float expect = std::fma(a, b, c);
-    return std::isnan(expect) ? std::isnan(got)
-                              : std::bit_cast<std::uint32_t>(got) ==
-                                    std::bit_cast<std::uint32_t>(expect);
+    return std::isnan(expect)
+               ? std::isnan(got)
+               : std::bit_cast<std::uint32_t>(got) == std::bit_cast<std::uint32_t>(expect);
   };
   const bitnet::counter_random random{1};
   for (std::uint64_t i = 0; i < 300000; ++i) {
     const auto w = random.block(0, i);
-    REQUIRE(same(std::bit_cast<float>(w[0]), std::bit_cast<float>(w[1]),
-                 std::bit_cast<float>(w[2])));
+    REQUIRE(
+        same(std::bit_cast<float>(w[0]), std::bit_cast<float>(w[1]), std::bit_cast<float>(w[2])));
     // Short significands and near exponents: many exact halves, cancellations and subnormals.
     const auto hard = [](std::uint32_t x, int shift) {
       return std::ldexp(static_cast<float>(x & 0xffffU) + 0x1p16F,

@@ -23,8 +23,7 @@ TEST_CASE("philox4x32-10 gives the published vectors") {
 TEST_CASE("draws depend on seed, stream and index, and lie in [0, 1)") {
   const bitnet::counter_random random{7};
   CHECK(random.at(0, 5) == random.block(0, 1)[1]);
-  CHECK(random.at64(0, 3) ==
-        (random.at(0, 6) | static_cast<std::uint64_t>(random.at(0, 7)) << 32));
+  CHECK(random.at64(0, 3) == (random.at(0, 6) | static_cast<std::uint64_t>(random.at(0, 7)) << 32));
   CHECK(random.at(0, 0) != random.at(1, 0));
   CHECK(random.at(0, 0) != bitnet::counter_random{8}.at(0, 0));
   double sum = 0;

@@ -34,8 +34,7 @@ TEST_CASE("a pool runs each index once, hot and from sleep") {
       REQUIRE(pool);
       CHECK(pool->concurrency() == threads);
       for (int round = 0; round < 50; ++round)
-        for (const std::size_t n : {0U, 1U, 2U, 7U, 64U, 1000U})
-          REQUIRE(runs_each_once(*pool, n));
+        for (const std::size_t n : {0U, 1U, 2U, 7U, 64U, 1000U}) REQUIRE(runs_each_once(*pool, n));
     }
   }
 }

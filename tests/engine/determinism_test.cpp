@@ -52,7 +52,8 @@ TEST_CASE("logits do not depend on threads or on how a prompt is split") {
       for (const std::size_t batch : {1U, 7U, 16U, 48U}) {
         CAPTURE(threads);
         CAPTURE(batch);
-        CHECK(same_bits(first, testing::all_logits(*model, tokens, kv_type::f16, batch, &executor)));
+        CHECK(
+            same_bits(first, testing::all_logits(*model, tokens, kv_type::f16, batch, &executor)));
       }
     }
   }

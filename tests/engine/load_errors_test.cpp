@@ -25,8 +25,7 @@ std::vector<std::byte> changed(const gguf::document& from, const change& c) {
   gguf::writer w;
   if (c.set) REQUIRE(c.set(w));
   for (const auto& entry : from.meta()) {
-    if (std::find(c.drop_keys.begin(), c.drop_keys.end(), entry.key) != c.drop_keys.end())
-      continue;
+    if (std::find(c.drop_keys.begin(), c.drop_keys.end(), entry.key) != c.drop_keys.end()) continue;
     (void)w.set(entry.key, entry.value);  // refused where the change has set the key
   }
   std::vector<const gguf::tensor_info*> kept;
@@ -38,7 +37,8 @@ std::vector<std::byte> changed(const gguf::document& from, const change& c) {
     const auto reshaped = c.reshape.find(name);
     std::vector<std::uint64_t> dims{t->dims.begin(), t->dims.begin() + t->n_dims};
     if (reshaped != c.reshape.end()) dims = reshaped->second;
-    REQUIRE(w.add_tensor(renamed != c.rename_tensors.end() ? renamed->second : name, dims, t->type));
+    REQUIRE(
+        w.add_tensor(renamed != c.rename_tensors.end() ? renamed->second : name, dims, t->type));
     kept.push_back(t);
   }
   gguf::memory_sink sink;
@@ -104,8 +104,8 @@ TEST_CASE("hyper-parameters that cannot be are refused by key") {
                 {errc::limit, "bitnet.block_count"});
   check_refused(*good, key("bitnet.embedding_length", std::uint32_t{512}),
                 {errc::shape, "token_embd.weight"});
-  check_refused(*good, key("bitnet.embedding_length", -1), {errc::malformed,
-                                                            "bitnet.embedding_length"});
+  check_refused(*good, key("bitnet.embedding_length", -1),
+                {errc::malformed, "bitnet.embedding_length"});
   check_refused(*good, key("bitnet.feed_forward_length", std::uint32_t{512}),
                 {errc::shape, "blk.0.ffn_gate.weight"});
   check_refused(*good, key("bitnet.context_length", "long"),
@@ -146,10 +146,8 @@ TEST_CASE("tensors that are missing, surplus or of another shape are refused by 
   for (const char* name : {"token_embd.weight", "output_norm.weight", "blk.1.attn_sub_norm.weight",
                            "blk.0.ffn_down.weight"})
     check_refused(*good, {.drop_tensors = {name}}, {errc::missing, name});
-  check_refused(
-      *good,
-      {.rename_tensors = {{"blk.0.attn_q.weight", "blk.0.attn_q_norm_in.weight"}}},
-      {errc::missing, "blk.0.attn_q.weight"});
+  check_refused(*good, {.rename_tensors = {{"blk.0.attn_q.weight", "blk.0.attn_q_norm_in.weight"}}},
+                {errc::missing, "blk.0.attn_q.weight"});
   check_refused(*good, {.reshape = {{"blk.0.attn_norm.weight", {128, 2}}}},
                 {errc::shape, "blk.0.attn_norm.weight"});
   check_refused(*good, {.reshape = {{"blk.1.ffn_up.weight", {256, 16, 16}}}},

@@ -110,9 +110,8 @@ TEST_CASE("generation streams the tokens' text and says why it ended") {
   CHECK(same->tokens == all->tokens);
 
   std::size_t calls = 0;
-  const auto stopped = model->generate("Alice was", options, [&](std::string_view) {
-    return ++calls < 2;
-  });
+  const auto stopped =
+      model->generate("Alice was", options, [&](std::string_view) { return ++calls < 2; });
   REQUIRE(stopped);
   CHECK(stopped->reason == bitnet::stop_reason::callback);
   CHECK(calls == 2);

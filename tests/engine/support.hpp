@@ -57,7 +57,7 @@ inline double relative_rms(const std::vector<float>& a, const std::vector<float>
 
 /// How rows of logits compare with exact ones.
 struct agreement {
-  double mean_kld = 0.0;       ///< Kullback-Leibler divergence of the softmaxes
+  double mean_kld = 0.0;         ///< Kullback-Leibler divergence of the softmaxes
   std::size_t wrong_argmax = 0;  ///< where the exact top two are further apart than the margin
 };
 
@@ -87,16 +87,15 @@ inline agreement compare_rows(const std::vector<float>& a, const std::vector<flo
       const double log_x = static_cast<double>(x[i] - x[best_x]) - std::log(sum_x);
       result.mean_kld += std::exp(log_e) * (log_e - log_x) / static_cast<double>(rows);
     }
-    if (best_x != best_e && static_cast<double>(e[best_e]) - second > margin)
-      ++result.wrong_argmax;
+    if (best_x != best_e && static_cast<double>(e[best_e]) - second > margin) ++result.wrong_argmax;
   }
   return result;
 }
 
 /// Logits of every position; fails the calling test if something goes wrong.
 inline std::vector<float> all_logits(const bitnet::dynamic_model& model,
-                                     std::span<const bitnet::token> tokens,
-                                     bitnet::nn::kv_type kv, std::size_t batch = 64,
+                                     std::span<const bitnet::token> tokens, bitnet::nn::kv_type kv,
+                                     std::size_t batch = 64,
                                      bitnet::executor_ref* threads = nullptr) {
   std::vector<float> logits;
   auto s = bitnet::session<bitnet::dynamic_model>::make(

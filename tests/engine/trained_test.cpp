@@ -43,8 +43,8 @@ void check_continuation(const bitnet::dynamic_model& model, const std::vector<to
     const auto logits = s->logits();
     const token ours = bitnet::sample::argmax(logits);
     if (ours != golden[i]) {
-      const float gap = logits[static_cast<std::size_t>(ours)] -
-                        logits[static_cast<std::size_t>(golden[i])];
+      const float gap =
+          logits[static_cast<std::size_t>(ours)] - logits[static_cast<std::size_t>(golden[i])];
       CHECK(gap < 0.1F);
       CHECK(smallest_gap < 0.1);
     }
@@ -97,9 +97,9 @@ TEST_CASE("perplexity is within 0.15 % of the exact one") {
                                                             {.context = context});
       REQUIRE(s);
       const auto bos = model->tokenizer().bos();
-      const auto measured = bitnet::measure_perplexity(
-          *s, *tokens, context, bos ? *bos : -1,
-          [](const bitnet::perplexity_result&) { return true; });
+      const auto measured =
+          bitnet::measure_perplexity(*s, *tokens, context, bos ? *bos : -1,
+                                     [](const bitnet::perplexity_result&) { return true; });
       REQUIRE(measured);
       const double exact = context == 128 ? t.perplexity_128 : t.perplexity_512;
       CHECK(measured->perplexity() == doctest::Approx(exact).epsilon(0.0015));
@@ -118,10 +118,8 @@ TEST_CASE("logits of a trained model match its goldens") {
   const auto by_int8 = bitnet::open(base + ".gguf");
   REQUIRE(by_float);
   REQUIRE(by_int8);
-  CHECK(testing::relative_rms(
-            testing::all_logits(*by_float, tokens, bitnet::nn::kv_type::f32),
-            testing::read_values<float>(base + ".exact.f32")) <= 1e-5);
-  CHECK(testing::relative_rms(
-            testing::all_logits(*by_int8, tokens, bitnet::nn::kv_type::f32),
-            testing::read_values<float>(base + ".int8.f32")) <= 1e-2);
+  CHECK(testing::relative_rms(testing::all_logits(*by_float, tokens, bitnet::nn::kv_type::f32),
+                              testing::read_values<float>(base + ".exact.f32")) <= 1e-5);
+  CHECK(testing::relative_rms(testing::all_logits(*by_int8, tokens, bitnet::nn::kv_type::f32),
+                              testing::read_values<float>(base + ".int8.f32")) <= 1e-2);
 }

@@ -30,7 +30,7 @@ LAYERS = {
     "gguf": BASE,
     "text": BASE,
     "sample": BASE,
-    "models": BASE | {"isa", "quant", "kernels", "nn", "gguf"},
+    "models": BASE | {"isa", "quant", "kernels", "nn"},
     "engine": BASE | set(CHAIN) | {"gguf", "text", "sample"},
 }
 CORE_LAYERS = set(LAYERS)

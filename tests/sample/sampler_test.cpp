@@ -82,11 +82,11 @@ TEST_CASE("top_p and min_p keep the smallest sufficient sets") {
 
 TEST_CASE("penalties count a repeated token once and look back over the window only") {
   const sampler_options o{.repetition_penalty = 2.0F, .repetition_window = 2};
-  CHECK(one(o, {4, 3, 1}, {0, 0}) == 1);    // 4 / 2 < 3
-  CHECK(one(o, {7, 3, 1}, {0, 0}) == 0);    // once: 7 / 2 > 3
-  CHECK(one(o, {4, 3, 1}, {0, 2, 2}) == 0); // out of the window
-  CHECK(one(o, {-1, -1.5F}, {0}) == 1);     // negative: multiplied
-  CHECK(one(o, {4, 3}, {-5, 99}) == 0);     // ids outside are skipped
+  CHECK(one(o, {4, 3, 1}, {0, 0}) == 1);     // 4 / 2 < 3
+  CHECK(one(o, {7, 3, 1}, {0, 0}) == 0);     // once: 7 / 2 > 3
+  CHECK(one(o, {4, 3, 1}, {0, 2, 2}) == 0);  // out of the window
+  CHECK(one(o, {-1, -1.5F}, {0}) == 1);      // negative: multiplied
+  CHECK(one(o, {4, 3}, {-5, 99}) == 0);      // ids outside are skipped
 }
 
 TEST_CASE("hostile logits and extreme options") {

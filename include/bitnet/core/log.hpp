@@ -15,10 +15,14 @@ enum class log_level : std::uint8_t { debug, info, warning, error };
 /// Name of a level, for messages.
 [[nodiscard]] constexpr std::string_view name_of(log_level level) noexcept {
   switch (level) {
-    case log_level::debug: return "debug";
-    case log_level::info: return "info";
-    case log_level::warning: return "warning";
-    case log_level::error: return "error";
+    case log_level::debug:
+      return "debug";
+    case log_level::info:
+      return "info";
+    case log_level::warning:
+      return "warning";
+    case log_level::error:
+      return "error";
   }
   return "log";
 }

@@ -43,8 +43,8 @@ class thread_pool {
   /// errc::invalid_argument for more than max_threads, errc::limit if the system starts no more
   /// threads, errc::out_of_memory.
   [[nodiscard]] static result<thread_pool> make(const thread_pool_options& options = {}) noexcept {
-    const std::size_t threads = options.threads == 0 ? std::min(hardware_threads(), max_threads)
-                                                     : options.threads;
+    const std::size_t threads =
+        options.threads == 0 ? std::min(hardware_threads(), max_threads) : options.threads;
     if (threads > max_threads)
       return error{errc::invalid_argument, "a pool has at most 1024 threads", "threads"};
     std::unique_ptr<shared> state{new (std::nothrow) shared};

@@ -62,8 +62,8 @@ class dynamic_model {
       function_ref<bool(std::string_view piece)> on_text) const {
     BITNET_TRY(const auto tokens, tokenizer_.encode(prompt));
     session_options sizes;
-    sizes.context = std::min(std::max<std::size_t>(shape().context, 1),
-                             tokens.size() + options.max_tokens + 1);
+    sizes.context =
+        std::min(std::max<std::size_t>(shape().context, 1), tokens.size() + options.max_tokens + 1);
     BITNET_TRY(auto s, session<dynamic_model>::make(*this, threads(), sizes));
     return bitnet::generate(s, tokenizer_, tokens, options, on_text);
   }
@@ -122,8 +122,7 @@ class dynamic_model {
     [[nodiscard]] virtual std::uint64_t bytes_per_token() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t repacked_bytes() const noexcept = 0;
     [[nodiscard]] virtual nn::activations hidden(nn::context<>& c) const = 0;
-    [[nodiscard]] virtual nn::activations logits(nn::context<>& c,
-                                                 nn::activations state) const = 0;
+    [[nodiscard]] virtual nn::activations logits(nn::context<>& c, nn::activations state) const = 0;
   };
   template <class A>
   struct holder final : weights {

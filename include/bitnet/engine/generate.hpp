@@ -18,10 +18,10 @@ BITNET_NAMESPACE_BEGIN
 
 /// How to continue a text.
 struct generate_options {
-  std::size_t max_tokens = 128;    ///< tokens to generate at most
-  sampler_options sampling;        ///< greedy unless a temperature is set
-  std::vector<std::string> stop;   ///< the text ends before the first of these
-  bool ignore_eos = false;         ///< go on after end-of-generation tokens
+  std::size_t max_tokens = 128;   ///< tokens to generate at most
+  sampler_options sampling;       ///< greedy unless a temperature is set
+  std::vector<std::string> stop;  ///< the text ends before the first of these
+  bool ignore_eos = false;        ///< go on after end-of-generation tokens
   /// Tokens that the session holds already, for the repetition penalty; not owned.
   std::span<const token> history = {};
 };
@@ -29,19 +29,24 @@ struct generate_options {
 /// What ended a generation.
 enum class stop_reason : std::uint8_t {
   max_tokens,
-  end_of_text,   ///< the model ended its text or turn
+  end_of_text,  ///< the model ended its text or turn
   stop_string,
   context_full,
-  callback       ///< on_text returned false
+  callback  ///< on_text returned false
 };
 
 [[nodiscard]] constexpr std::string_view name_of(stop_reason reason) noexcept {
   switch (reason) {
-    case stop_reason::max_tokens: return "max tokens";
-    case stop_reason::end_of_text: return "end of text";
-    case stop_reason::stop_string: return "stop string";
-    case stop_reason::context_full: return "context full";
-    case stop_reason::callback: return "callback";
+    case stop_reason::max_tokens:
+      return "max tokens";
+    case stop_reason::end_of_text:
+      return "end of text";
+    case stop_reason::stop_string:
+      return "stop string";
+    case stop_reason::context_full:
+      return "context full";
+    case stop_reason::callback:
+      return "callback";
   }
   return "unknown";
 }
@@ -57,15 +62,15 @@ struct generate_result {
 /// string, and stops the generation by returning false. All memory is taken before the first
 /// token. Errors: those of session::feed for the prompt, and of the sampler's options.
 template <class Session>
-[[nodiscard]] result<generate_result> generate(
-    Session& session, const text::tokenizer& tokenizer, std::span<const token> prompt,
-    const generate_options& options, function_ref<bool(std::string_view piece)> on_text) {
+[[nodiscard]] result<generate_result> generate(Session& session, const text::tokenizer& tokenizer,
+                                               std::span<const token> prompt,
+                                               const generate_options& options,
+                                               function_ref<bool(std::string_view piece)> on_text) {
   BITNET_TRY(auto stops, text::stop_matcher::make(options.stop));
   text::utf8_stream characters;
   const auto show = [&](std::string_view bytes) {
-    return characters.push(bytes, [&](std::string_view whole) {
-      return stops.push(whole, on_text);
-    });
+    return characters.push(bytes,
+                           [&](std::string_view whole) { return stops.push(whole, on_text); });
   };
 
   std::vector<token> seen;
@@ -101,9 +106,8 @@ template <class Session>
     }
     BITNET_CHECK(session.feed(std::span{&next, 1}));
   }
-  const bool flushed = characters.flush([&](std::string_view whole) {
-    return stops.push(whole, on_text);
-  });
+  const bool flushed =
+      characters.flush([&](std::string_view whole) { return stops.push(whole, on_text); });
   if (stops.matched()) {
     out.reason = stop_reason::stop_string;
   } else if (!flushed || !stops.flush(on_text)) {

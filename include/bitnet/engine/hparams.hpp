@@ -106,9 +106,9 @@ class architecture_keys {
       return error{errc::unsupported, "the file's weights are stored under a transform", entry.key,
                    entry.value.offset()};
   for (const std::string_view name :
-       {"expert_count", "attention.sliding_window", "attention.clamp_kqv",
-        "attn_logit_softcapping", "final_logit_softcapping", "attention.max_alibi_bias",
-        "logit_scale", "embedding_scale", "residual_scale", "attention.scale"}) {
+       {"expert_count", "attention.sliding_window", "attention.clamp_kqv", "attn_logit_softcapping",
+        "final_logit_softcapping", "attention.max_alibi_bias", "logit_scale", "embedding_scale",
+        "residual_scale", "attention.scale"}) {
     if (!keys.contains(name)) continue;
     const auto* value = m.find(keys.key(name));
     const auto number = value->as<double>();

@@ -11,10 +11,10 @@ BITNET_NAMESPACE_BEGIN
 
 /// Running result of a perplexity measurement.
 struct perplexity_result {
-  std::size_t chunks = 0;       ///< chunks evaluated so far
+  std::size_t chunks = 0;  ///< chunks evaluated so far
   std::size_t chunks_total = 0;
-  std::size_t scored = 0;       ///< tokens that were predicted
-  double nll_sum = 0.0;         ///< sum of negative log-likelihoods, nats
+  std::size_t scored = 0;  ///< tokens that were predicted
+  double nll_sum = 0.0;    ///< sum of negative log-likelihoods, nats
   double nll_squares = 0.0;
 
   [[nodiscard]] double perplexity() const noexcept {

@@ -26,8 +26,8 @@ concept language_model = requires(const M& m, nn::context<typename M::kernels_ty
 
 /// Sizes of a session; everything is allocated when it is made.
 struct session_options {
-  std::size_t context = 0;   ///< positions; 0: the model's trained context, at most 4096
-  std::size_t batch = 256;   ///< prompt tokens that go through the model together, 1 .. 4096
+  std::size_t context = 0;  ///< positions; 0: the model's trained context, at most 4096
+  std::size_t batch = 256;  ///< prompt tokens that go through the model together, 1 .. 4096
   nn::kv_type kv = nn::kv_type::f16;
 };
 
@@ -84,9 +84,7 @@ class session {
   /// Appends tokens to the sequence; afterwards logits() scores what follows the last one.
   /// errc::invalid_argument names a token outside the vocabulary, errc::context_full says that the
   /// tokens do not fit; in both cases nothing has changed.
-  [[nodiscard]] status feed(std::span<const token> tokens) noexcept {
-    return run(tokens, nullptr);
-  }
+  [[nodiscard]] status feed(std::span<const token> tokens) noexcept { return run(tokens, nullptr); }
 
   /// As feed, and calls on_logits(i, scores) for every token i of `tokens`, in order.
   [[nodiscard]] status score(
@@ -127,7 +125,8 @@ class session {
     if (options.batch < 1 || options.batch > 4096)
       return error{errc::invalid_argument, "the batch must be 1 to 4096 tokens", "batch"};
     if (options.context == 0)
-      options.context = std::min<std::size_t>(std::max<std::size_t>(model.shape().context, 1), 4096);
+      options.context =
+          std::min<std::size_t>(std::max<std::size_t>(model.shape().context, 1), 4096);
     if (options.context > (std::size_t{1} << 24))
       return error{errc::limit, "the context may have at most 2^24 positions", "context"};
     options.batch = std::min(options.batch, options.context);
@@ -162,8 +161,7 @@ class session {
     const std::size_t mark = scratch_.mark();
     for (std::size_t at = 0; at < state.rows; at += logit_rows) {
       scratch_.release(mark);  // only the last scores outlive the step
-      const auto scores =
-          model_->logits(c, state.slice(at, std::min(logit_rows, state.rows - at)));
+      const auto scores = model_->logits(c, state.slice(at, std::min(logit_rows, state.rows - at)));
       for (std::size_t r = 0; r < scores.rows; ++r) {
         logits_ = scores[r];
         if (on_logits != nullptr) (*on_logits)(first_index + at + r, logits_);

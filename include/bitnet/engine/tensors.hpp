@@ -52,8 +52,7 @@ namespace detail {
 /// token, whatever their architecture is. Q2_0 holds weight-only models, trained with floats.
 [[nodiscard]] constexpr bool is_bitnet_format(quant::format_id id) noexcept {
   using enum quant::format_id;
-  return id == i2_s || id == i2_s_arm || id == tq1_0 || id == tq2_0 || id == iq1_bn ||
-         id == iq2_bn;
+  return id == i2_s || id == i2_s_arm || id == tq1_0 || id == tq2_0 || id == iq1_bn || id == iq2_bn;
 }
 
 /// Finds, checks and converts tensors for one model. The first failure sticks: later calls do
@@ -63,8 +62,7 @@ class tensor_binder {
   /// `floats` receives the small tensors that are converted; it and the document must outlive the
   /// bound layers.
   tensor_binder(const gguf::document& document, executor_ref threads, const load_options& options,
-                bool bitnet_activations, float norm_eps,
-                std::vector<aligned_buffer<float>>& floats)
+                bool bitnet_activations, float norm_eps, std::vector<aligned_buffer<float>>& floats)
       : document_{&document},
         threads_{threads},
         options_{options},
@@ -89,8 +87,7 @@ class tensor_binder {
 
   /// A matrix of `rows` outputs and `cols` inputs, with optional ".scale" and ".bias" tensors.
   template <class W>
-  void operator()(std::string_view name, nn::linear<W>& layer, std::size_t rows,
-                  std::size_t cols) {
+  void operator()(std::string_view name, nn::linear<W>& layer, std::size_t rows, std::size_t cols) {
     if (!status_) return;
     const auto* t = require(std::string{name} + ".weight");
     if (t == nullptr || !check_shape(*t, cols, rows)) return;
@@ -106,8 +103,7 @@ class tensor_binder {
   }
 
   /// The token embedding; every row stays in the file's bytes.
-  void operator()(std::string_view name, nn::embedding& table, std::size_t vocab,
-                  std::size_t dim) {
+  void operator()(std::string_view name, nn::embedding& table, std::size_t vocab, std::size_t dim) {
     if (!status_) return;
     const auto* t = require(std::string{name} + ".weight");
     if (t == nullptr || !check_shape(*t, dim, vocab)) return;
@@ -232,12 +228,11 @@ class tensor_binder {
       return;
     }
     if (!exact && bitnet_input) w.input = activation_kind::per_token;
-    w.storage = format.decode_row == &quant::decode_row<quant::dense_f32> ? nn::weight_storage::f32
-                : format.decode_row == &quant::decode_row<quant::dense_f16>
-                    ? nn::weight_storage::f16
-                : format.decode_row == &quant::decode_row<quant::dense_bf16>
-                    ? nn::weight_storage::bf16
-                    : nn::weight_storage::decoded;
+    w.storage =
+        format.decode_row == &quant::decode_row<quant::dense_f32>    ? nn::weight_storage::f32
+        : format.decode_row == &quant::decode_row<quant::dense_f16>  ? nn::weight_storage::f16
+        : format.decode_row == &quant::decode_row<quant::dense_bf16> ? nn::weight_storage::bf16
+                                                                     : nn::weight_storage::decoded;
     if (const auto bytes = format.tensor_bytes(w.rows, w.cols)) w.read_bytes = *bytes;
   }
 

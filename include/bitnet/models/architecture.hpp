@@ -24,15 +24,15 @@ struct tensor_visitor_archetype {
 ///  - bitnet_activations: whether linear inputs are int8 per token whatever the weight format is,
 ///  - configure(hparams&): sets what the architecture fixes (rope order, default activation).
 template <class A>
-concept architecture =
-    requires(nn::hparams& h, typename A::block& b, tensor_visitor_archetype& v,
-             const typename A::block& fixed, nn::context<>& c, nn::activations x) {
-      A::gguf_names.begin();
-      { A::bitnet_activations } -> std::convertible_to<bool>;
-      A::configure(h);
-      b.tensors(v, h);
-      fixed(c, x);
-    };
+concept architecture = requires(nn::hparams& h, typename A::block& b, tensor_visitor_archetype& v,
+                                const typename A::block& fixed, nn::context<>& c,
+                                nn::activations x) {
+  A::gguf_names.begin();
+  { A::bitnet_activations } -> std::convertible_to<bool>;
+  A::configure(h);
+  b.tensors(v, h);
+  fixed(c, x);
+};
 
 }  // namespace models
 BITNET_NAMESPACE_END

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Llama (Touvron et al., 2023) and what shares its graph: Falcon3-1.58bit, Falcon-E, TriLM, Llama3-8B-1.58.
+// Llama (Touvron et al., 2023) and what shares its graph: Falcon3-1.58bit, Falcon-E, TriLM,
+// Llama3-8B-1.58.
 #pragma once
 
 #include <bitnet/models/architecture.hpp>

@@ -72,8 +72,7 @@ template <class C>
     const std::size_t kv = i % h.kv_heads;
     float* mine = scores + worker * scores_each;
     if (rows[r].cache->type() == kv_type::f16) {
-      c.kernels().attend_f16(
-          detail::attention_of<f16>(c, rows[r], kv, q.row(r), out.row(r), mine));
+      c.kernels().attend_f16(detail::attention_of<f16>(c, rows[r], kv, q.row(r), out.row(r), mine));
     } else {
       c.kernels().attend_f32(
           detail::attention_of<float>(c, rows[r], kv, q.row(r), out.row(r), mine));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nonlinearity of gated feed-forward layers (Shazeer, "GLU Variants Improve Transformer", 2020).
+// The nonlinearity of gated feed-forward layers (Shazeer, "GLU Variants Improve Transformer",
+// 2020).
 #pragma once
 
 #include <bitnet/nn/context.hpp>

@@ -25,8 +25,8 @@ enum class rope_scaling : std::uint8_t {
 
 /// Rotary position embedding (Su et al., "RoFormer", 2021).
 struct rope_hparams {
-  std::size_t dims = 0;           ///< rotated elements of each head, even, at most head_dim
-  float base = 10000.0F;          ///< theta
+  std::size_t dims = 0;   ///< rotated elements of each head, even, at most head_dim
+  float base = 10000.0F;  ///< theta
   rope_order order = rope_order::halves;
   rope_scaling scaling = rope_scaling::none;
   float factor = 1.0F;            ///< context extension, above 0
@@ -39,17 +39,17 @@ enum class gate_activation : std::uint8_t { silu, relu2 };
 
 /// Validated by the loader: every size is at least 1, heads is a multiple of kv_heads.
 struct hparams {
-  std::size_t dim = 0;       ///< width of the residual stream (n_embd)
+  std::size_t dim = 0;  ///< width of the residual stream (n_embd)
   std::size_t layers = 0;
   std::size_t heads = 0;     ///< query heads
   std::size_t kv_heads = 0;  ///< key and value heads (grouped-query attention)
   std::size_t head_dim = 0;
-  std::size_t ffn = 0;       ///< width of the feed-forward layer (n_ff)
+  std::size_t ffn = 0;  ///< width of the feed-forward layer (n_ff)
   std::size_t vocab = 0;
-  std::size_t context = 0;   ///< positions that the model was trained for
-  float norm_eps = 1e-5F;    ///< the file's, never clamped: a trained model has 1e-16
+  std::size_t context = 0;  ///< positions that the model was trained for
+  float norm_eps = 1e-5F;   ///< the file's, never clamped: a trained model has 1e-16
   gate_activation activation = gate_activation::silu;
-  rope_hparams rope;
+  rope_hparams rope = {};
 
   [[nodiscard]] constexpr std::size_t q_dim() const noexcept { return heads * head_dim; }
   [[nodiscard]] constexpr std::size_t kv_dim() const noexcept { return kv_heads * head_dim; }

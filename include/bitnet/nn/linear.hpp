@@ -29,10 +29,10 @@ namespace detail {
 /// The input of a step's matrices in each representation that one of them asks for.
 struct layer_input {
   matrix_view<const float> exact;
-  matrix_view<const float> rounded;        ///< int8 and back to float
+  matrix_view<const float> rounded;  ///< int8 and back to float
   quant::quantized_rows per_token;
   quant::quantized_rows per_block;
-  quant::quantized_rows two_planes;        ///< x in the first rows, its rounding errors behind
+  quant::quantized_rows two_planes;  ///< x in the first rows, its rounding errors behind
 };
 
 /// Rows that a matrix computes for each row of its input.
@@ -95,7 +95,8 @@ void multiply(const C& c, const linear<W>& layer, const layer_input& in, activat
   const std::size_t last_row = std::min(last * quant::tile_rows, w.rows);
   const auto& x = w.input == quant::activation_kind::per_token ? in.rounded : in.exact;
   switch (w.storage) {
-    case weight_storage::none: return;
+    case weight_storage::none:
+      return;
     case weight_storage::tiled: {
       const auto& q = w.input == quant::activation_kind::per_token   ? in.per_token
                       : w.input == quant::activation_kind::per_block ? in.per_block
@@ -103,9 +104,15 @@ void multiply(const C& c, const linear<W>& layer, const layer_input& in, activat
       k.gemm_tiled(w.tiles.view(), q, y, first, last);
       break;
     }
-    case weight_storage::f32: k.gemm_f32(w.bytes, x, y, first_row, last_row); break;
-    case weight_storage::f16: k.gemm_f16(w.bytes, x, y, first_row, last_row); break;
-    case weight_storage::bf16: k.gemm_bf16(w.bytes, x, y, first_row, last_row); break;
+    case weight_storage::f32:
+      k.gemm_f32(w.bytes, x, y, first_row, last_row);
+      break;
+    case weight_storage::f16:
+      k.gemm_f16(w.bytes, x, y, first_row, last_row);
+      break;
+    case weight_storage::bf16:
+      k.gemm_bf16(w.bytes, x, y, first_row, last_row);
+      break;
     case weight_storage::decoded:
       if constexpr (std::same_as<W, any_format>) {
         kernels::gemm_decoded(k, w.decode, w.bytes, x, y, first_row, last_row, row_scratch);
@@ -157,8 +164,7 @@ template <class C, class... W>
       const std::size_t count = ceil_div(layer.weight.rows, quant::tile_rows);
       const std::size_t from = std::max(begin, base);
       const std::size_t to = std::min(end, base + count);
-      if (from < to)
-        detail::multiply(c, layer, in, out[index], from - base, to - base, mine);
+      if (from < to) detail::multiply(c, layer, in, out[index], from - base, to - base, mine);
       base += count;
       ++index;
     };

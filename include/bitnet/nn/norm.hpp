@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Root-mean-square normalisation (Zhang and Sennrich, "Root Mean Square Layer Normalization", 2019).
+// Root-mean-square normalisation (Zhang and Sennrich, "Root Mean Square Layer Normalization",
+// 2019).
 #pragma once
 
 #include <bitnet/nn/context.hpp>

@@ -32,13 +32,14 @@ struct rope_frequencies {
     double high = 0.0;
     if (h.scaling == rope_scaling::yarn) {
       const auto pair_that_turns = [&](double times) {
-        const double period = static_cast<double>(h.original_context) / (times * 2.0 * std::numbers::pi);
+        const double period =
+            static_cast<double>(h.original_context) / (times * 2.0 * std::numbers::pi);
         return dims * std::log(period) / (2.0 * std::log(base));
       };
       low = std::max(0.0, std::floor(pair_that_turns(32.0)));
       high = std::min(dims - 1.0, std::ceil(pair_that_turns(1.0)));
-      f.magnitude =
-          static_cast<float>((1.0 + 0.1 * std::log(static_cast<double>(h.factor))) * h.attention_factor);
+      f.magnitude = static_cast<float>((1.0 + 0.1 * std::log(static_cast<double>(h.factor))) *
+                                       h.attention_factor);
     }
     for (std::size_t i = 0; i < pairs; ++i) {
       double theta = std::pow(base, -2.0 * static_cast<double>(i) / dims);
@@ -78,8 +79,8 @@ void rope(C& c, activations x) {
   const hparams& h = c.shape();
   const std::size_t pairs = h.rope.dims / 2;
   c.each_row(x.rows, [&](std::size_t r) {
-    const auto turn = h.rope.order == rope_order::adjacent ? c.kernels().rope_adjacent
-                                                           : c.kernels().rope_halves;
+    const auto turn =
+        h.rope.order == rope_order::adjacent ? c.kernels().rope_adjacent : c.kernels().rope_halves;
     for (std::size_t first = 0; first < x.cols; first += h.head_dim)
       turn(x.row(r) + first, c.rope_cos + r * pairs, c.rope_sin + r * pairs, pairs);
   });

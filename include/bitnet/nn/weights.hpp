@@ -24,11 +24,11 @@ concept layer_format = std::same_as<W, any_format> || quant::weight_format<W>;
 /// Where the weights are and which family of kernels reads them.
 enum class weight_storage : std::uint8_t {
   none,
-  tiled,    ///< repacked into tiles: integer kernels
-  f32,      ///< row-major floats as in the file: float kernels
+  tiled,  ///< repacked into tiles: integer kernels
+  f32,    ///< row-major floats as in the file: float kernels
   f16,
   bf16,
-  decoded   ///< row-major bytes of any format, decoded to float row by row: exact, slow
+  decoded  ///< row-major bytes of any format, decoded to float row by row: exact, slow
 };
 
 /// A loaded matrix of `rows` outputs and `cols` inputs. Immutable once loaded; read by any number
@@ -41,15 +41,15 @@ struct weight_matrix {
   /// and back, so that a BitNet model in F16 computes what its ternary forms compute.
   quant::activation_kind input = quant::activation_kind::float32;
 
-  quant::tiled_matrix tiles;                      ///< storage == tiled
-  quant::packed_rows bytes;                       ///< all other storages
-  quant::decode_row_function decode = nullptr;    ///< storage == decoded
-  aligned_buffer<std::byte> owned;                ///< bytes that are not the file's
+  quant::tiled_matrix tiles;                    ///< storage == tiled
+  quant::packed_rows bytes;                     ///< all other storages
+  quant::decode_row_function decode = nullptr;  ///< storage == decoded
+  aligned_buffer<std::byte> owned;              ///< bytes that are not the file's
 
-  float output_scale = 1.0F;                      ///< multiplies the result (".scale" tensors)
-  std::span<const float> bias;                    ///< added to the result, or empty
+  float output_scale = 1.0F;    ///< multiplies the result (".scale" tensors)
+  std::span<const float> bias;  ///< added to the result, or empty
 
-  std::size_t read_bytes = 0;                     ///< what one pass over the matrix reads
+  std::size_t read_bytes = 0;  ///< what one pass over the matrix reads
 };
 
 }  // namespace nn

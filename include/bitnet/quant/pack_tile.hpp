@@ -175,8 +175,10 @@ class tiled_matrix {
     tiled_matrix m;
     m.plan_ = plan;
     BITNET_TRY(m.lines_, aligned_buffer<std::uint8_t>::uninitialized(plan.lines, what));
-    BITNET_TRY(m.scales_f16_, aligned_buffer<f16>::uninitialized(plan.f16_scales ? plan.scales : 0, what));
-    BITNET_TRY(m.scales_f32_, aligned_buffer<float>::uninitialized(plan.f16_scales ? 0 : plan.scales, what));
+    BITNET_TRY(m.scales_f16_,
+               aligned_buffer<f16>::uninitialized(plan.f16_scales ? plan.scales : 0, what));
+    BITNET_TRY(m.scales_f32_,
+               aligned_buffer<float>::uninitialized(plan.f16_scales ? 0 : plan.scales, what));
     BITNET_TRY(m.mins_, aligned_buffer<float>::uninitialized(plan.mins, what));
     return m;
   }

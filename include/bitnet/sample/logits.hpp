@@ -115,8 +115,8 @@ class softmax_weight {
   [[nodiscard]] weight operator()(float logit) const noexcept {
     if (logit == max_) return weight_one;  // also for two infinities
     const double below = static_cast<double>(max_) - static_cast<double>(logit);
-    const double x = below * octaves_;         // weight = 2^-x
-    if (!(x < 41.0)) return 0;                 // NaN and infinity too
+    const double x = below * octaves_;                          // weight = 2^-x
+    if (!(x < 41.0)) return 0;                                  // NaN and infinity too
     const auto fixed = static_cast<std::uint64_t>(x * 0x1p32);  // exact scaling, then truncated
     const std::uint64_t whole = fixed >> 32;
     const std::uint64_t sixteenth = fixed >> 28 & 15U;
@@ -162,8 +162,8 @@ class softmax_weight {
 
 /// One of the candidates with the probability of its weight. `random` is uniform in [0, 2^64); the
 /// same number always gives the same token. At least one candidate, one of them of weight above 0.
-[[nodiscard]] inline token draw(std::span<const candidate> candidates,
-                                const softmax_weight& weigh, std::uint64_t random) noexcept {
+[[nodiscard]] inline token draw(std::span<const candidate> candidates, const softmax_weight& weigh,
+                                std::uint64_t random) noexcept {
   BITNET_ASSERT(!candidates.empty(), "draw needs a candidate");
   const weight total = total_weight(candidates, weigh);
   // Upper 64 bits of random * total, from 32-bit halves; it is below total.

@@ -74,8 +74,7 @@ class sampler {
     }
     if (!s.greedy()) {
       const std::size_t room = s.limits() ? sample::top_k_room(s.top_k(), n_vocab) : n_vocab;
-      BITNET_TRY(s.room_,
-                 aligned_buffer<sample::candidate>::make(room, "sampler candidates"));
+      BITNET_TRY(s.room_, aligned_buffer<sample::candidate>::make(room, "sampler candidates"));
     }
     return s;
   }

@@ -2,7 +2,7 @@
 // What a tokenizer is built from: a plain description of a vocabulary, borrowed from a file.
 #pragma once
 
-#include <bitnet/config.hpp>
+#include <bitnet/core/token.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -13,7 +13,7 @@ BITNET_NAMESPACE_BEGIN
 namespace text {
 
 /// Index of a token in its vocabulary.
-using token_id = std::int32_t;
+using token_id = bitnet::token;
 
 /// Kind of a token; the values are those of `tokenizer.ggml.token_type`.
 enum class token_type : std::uint8_t {
