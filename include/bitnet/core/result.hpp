@@ -22,12 +22,10 @@ class [[nodiscard]] result {
   template <class U = T>
     requires(std::is_constructible_v<T, U&&> && !std::is_same_v<std::remove_cvref_t<U>, result> &&
              !std::is_same_v<std::remove_cvref_t<U>, bitnet::error>)
-  result(U&& value)
-  noexcept : ok_{true} {  // NOLINT(google-explicit-constructor)
+  explicit(false) result(U&& value) noexcept : ok_{true} {
     std::construct_at(std::addressof(value_), std::forward<U>(value));
   }
-  result(const bitnet::error& e) noexcept
-      : error_{e}, ok_{false} {}  // NOLINT(google-explicit-constructor)
+  explicit(false) result(const bitnet::error& e) noexcept : error_{e}, ok_{false} {}
 
   result(result&& other) noexcept : ok_{other.ok_} { take(std::move(other)); }
   result& operator=(result&& other) noexcept {
@@ -97,7 +95,7 @@ class [[nodiscard]] result {
 class [[nodiscard]] status {
  public:
   status() noexcept : error_{errc::unknown, ""}, ok_{true} {}
-  status(const bitnet::error& e) noexcept : error_{e}, ok_{false} {}  // NOLINT
+  explicit(false) status(const bitnet::error& e) noexcept : error_{e}, ok_{false} {}
 
   [[nodiscard]] explicit operator bool() const noexcept { return ok_; }
   [[nodiscard]] const bitnet::error& error() const noexcept {
