@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Target regions: code between BEGIN and END is compiled for an instruction set whatever the flags.
+//
+// Facts this rests on (GCC 12.2, Clang 14): templates and lambdas inside a region get its target at
+// -O0 and -O2. A kernel's entry function must not be always_inline (calling it from baseline code
+// is an error); helpers inside the region may. `__AVX2__` inside a region is defined by some
+// compilers only, so config.hpp reads such macros before any region. MSVC needs no region.
+#pragma once
+
+#include <bitnet/config.hpp>
+
+// Full unrolling of the loop that follows: accumulator arrays must become registers.
+#if defined(__clang__)
+#define BITNET_UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define BITNET_UNROLL _Pragma("GCC unroll 16")
+#else
+#define BITNET_UNROLL
+#endif
+
+// Makes an accumulator be updated here. GCC otherwise gathers the terms of an unrolled loop before
+// it adds them, runs out of registers, and more than halves the speed of the integer kernels.
+#if !defined(BITNET_X86_INTRINSICS_HEADER) && BITNET_ARCH_X86_64 && defined(__GNUC__)
+#define BITNET_KEEP_ORDER(vector) __asm__ volatile("" : "+v"(vector))
+#else
+#define BITNET_KEEP_ORDER(vector) static_cast<void>(vector)
+#endif
+
+#if defined(BITNET_X86_INTRINSICS_HEADER)
+// An emulation of the intrinsics (tests use one to check kernels that the machine cannot run).
+#include BITNET_X86_INTRINSICS_HEADER
+#define BITNET_REGION_BEGIN_AVX2
+#define BITNET_REGION_BEGIN_AVX_VNNI
+#define BITNET_REGION_BEGIN_AVX512
+#define BITNET_REGION_BEGIN_AVX512_VNNI
+#define BITNET_REGION_END
+#elif BITNET_ARCH_X86_64
+#include <immintrin.h>
+
+#define BITNET_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define BITNET_REGION_BEGIN(features) \
+  BITNET_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define BITNET_REGION_END BITNET_PRAGMA(clang attribute pop)
+#elif defined(__GNUC__)
+// GCC 12 warns inside its own AVX-512 header about registers left undefined on purpose.
+#define BITNET_REGION_BEGIN(features)                                                     \
+  BITNET_PRAGMA(GCC push_options) BITNET_PRAGMA(GCC target(features))                     \
+  BITNET_PRAGMA(GCC diagnostic push)                                                      \
+  BITNET_PRAGMA(GCC diagnostic ignored "-Wuninitialized")                                 \
+  BITNET_PRAGMA(GCC diagnostic ignored "-Wmaybe-uninitialized")
+#define BITNET_REGION_END BITNET_PRAGMA(GCC diagnostic pop) BITNET_PRAGMA(GCC pop_options)
+#else
+#define BITNET_REGION_BEGIN(features)
+#define BITNET_REGION_END
+#endif
+
+#define BITNET_REGION_BEGIN_XSAVE BITNET_REGION_BEGIN("xsave")
+#define BITNET_REGION_BEGIN_AVX2 BITNET_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2")
+#define BITNET_REGION_BEGIN_AVX_VNNI BITNET_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avxvnni")
+#define BITNET_REGION_BEGIN_AVX512 \
+  BITNET_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")
+#define BITNET_REGION_BEGIN_AVX512_VNNI \
+  BITNET_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#endif

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only way in to the kernels: every family of the platform, and their tables.
+//
+// A kernel is an overload on an instruction set's tag. A missing one resolves to its parent's,
+// down to scalar. It returns its own tag, so that its declared type says who serves a call.
+#pragma once
+
+#include <bitnet/isa/list.hpp>
+#include <bitnet/kernels/reference.hpp>
+#include <bitnet/kernels/scalar.hpp>
+#include <bitnet/kernels/table.hpp>
+
+#if BITNET_ARCH_X86_64
+#include <bitnet/kernels/x86/avx2.hpp>
+#include <bitnet/kernels/x86/avx512.hpp>
+#include <bitnet/kernels/x86/avx512_vnni.hpp>
+#include <bitnet/kernels/x86/avx_vnni.hpp>
+#endif
+
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+BITNET_NAMESPACE_BEGIN
+namespace kernels {
+
+// Overloads of one name from every family, side by side.
+#define BITNET_FLOAT_KERNELS_OF(family) \
+  using family::add;                    \
+  using family::attend_f16;             \
+  using family::attend_f32;             \
+  using family::gemm_bf16;              \
+  using family::gemm_f16;               \
+  using family::gemm_f32;               \
+  using family::quantize;               \
+  using family::relu2_mul;              \
+  using family::rms_norm;               \
+  using family::rope_adjacent;          \
+  using family::rope_halves;            \
+  using family::scale;                  \
+  using family::silu_mul;               \
+  using family::to_f16
+
+BITNET_FLOAT_KERNELS_OF(on_scalar);
+using on_scalar::gemm_tiled;
+#if BITNET_ARCH_X86_64
+BITNET_FLOAT_KERNELS_OF(on_avx2);
+BITNET_FLOAT_KERNELS_OF(on_avx512);
+using on_avx2::gemm_tiled;
+using on_avx2::vnni::gemm_tiled;
+using on_avx512::gemm_tiled;
+using on_avx512::vnni::gemm_tiled;
+#endif
+#undef BITNET_FLOAT_KERNELS_OF
+
+/// Visits every entry of kernel_table: visit(name, member, call), where call(tag, arguments...)
+/// resolves the overload. The only list of the kernels beside the table itself.
+template <class Visit>
+constexpr void for_each_kernel(Visit visit) {
+#define BITNET_KERNEL(name)                     \
+  visit(std::string_view{#name}, &kernel_table::name, \
+        [](auto tag, const auto&... a) { return name(tag, a...); })
+  BITNET_KERNEL(gemm_tiled);
+  BITNET_KERNEL(quantize);
+  BITNET_KERNEL(gemm_f32);
+  BITNET_KERNEL(gemm_f16);
+  BITNET_KERNEL(gemm_bf16);
+  BITNET_KERNEL(rms_norm);
+  BITNET_KERNEL(add);
+  BITNET_KERNEL(scale);
+  BITNET_KERNEL(silu_mul);
+  BITNET_KERNEL(relu2_mul);
+  BITNET_KERNEL(rope_adjacent);
+  BITNET_KERNEL(rope_halves);
+  BITNET_KERNEL(to_f16);
+  BITNET_KERNEL(attend_f16);
+  BITNET_KERNEL(attend_f32);
+#undef BITNET_KERNEL
+}
+
+namespace detail {
+
+/// A kernel bound to an instruction set: the function for the table, and the tag that serves it.
+template <isa::tag I, class Call, class Function>
+struct bound;
+template <isa::tag I, class Call, class... Args>
+struct bound<I, Call, void (*)(Args...) noexcept> {
+  using server = decltype(std::declval<Call>()(I{}, std::declval<const Args&>()...));
+  static void call(Args... args) noexcept { Call{}(I{}, args...); }
+};
+
+template <isa::tag I>
+[[nodiscard]] constexpr kernel_table make_table() noexcept {
+  kernel_table table{};
+  table.isa = I::name;
+  for_each_kernel([&](std::string_view, auto member, auto call) {
+    using function = std::remove_reference_t<decltype(table.*member)>;
+    table.*member = &bound<I, decltype(call), function>::call;
+  });
+  return table;
+}
+
+}  // namespace detail
+
+/// The kernels that serve instruction set I.
+template <isa::tag I>
+inline constexpr kernel_table table_of = detail::make_table<I>();
+
+/// The table of the instruction set with this name, or null if this build has none. The caller
+/// makes sure that the machine runs it (isa::runs).
+[[nodiscard]] inline const kernel_table* table_for(std::string_view name) noexcept {
+  const kernel_table* found = nullptr;
+  isa::for_each(isa::compiled{}, [&]<class I>(I) {
+    if (name == I::name) found = &table_of<I>;
+  });
+  return found;
+}
+
+/// The best table for a machine with these features.
+[[nodiscard]] inline const kernel_table& best_table(const isa::cpu_features& features) noexcept {
+  return *isa::dispatch(isa::compiled{}, features, []<class I>(I) { return &table_of<I>; });
+}
+/// The best table for this machine; asks it each time (see isa::detect).
+[[nodiscard]] inline const kernel_table& best_table() noexcept {
+  return best_table(isa::detect());
+}
+
+}  // namespace kernels
+BITNET_NAMESPACE_END

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tiled matrix product in plain C++: the definition of its result, and the scalar kernel.
+//
+// For each token and row, with a unit being the overlap of a scale group and an activation block
+// (one always contains the other):
+//   S       = sum of value(row, c) * x[c] over the unit, an exact int32
+//   part_g  = fma(float(S), activation scale, part_g) over the units of group g, from 0
+//   y       = fma(part_g, weight scale, y) over the groups, from 0
+//   bias_g  = fma(float(sum of x over the unit), activation scale, bias_g), and then
+//   y       = fma(-min, bias_g, y) where the matrix has mins.
+// No sum leaves int32: a term is at most 2 * 127 in magnitude for ternary and binary codes and
+// 128 * 127 for int8 ones, and quant::max_unit_columns bounds how many there are.
+#pragma once
+
+#include <bitnet/kernels/scalar.hpp>
+
+BITNET_NAMESPACE_BEGIN
+namespace kernels {
+namespace on_scalar {
+
+/// Columns of a tile that are unpacked at a time.
+inline constexpr std::size_t reference_columns = 128;
+
+/// The integer weights of rows [0, 16) of a tile at columns [first, first + count), as
+/// values[column][row], read straight from the layout's definition in quant/tile.hpp.
+inline void tile_values(const quant::tiled_view& w, std::size_t tile, std::size_t first,
+                        std::size_t count, std::int16_t (*values)[16]) noexcept {
+  const std::size_t per_line = quant::columns_per_line(w.codes);
+  const unsigned bits = static_cast<unsigned>(32 / per_line);
+  const auto [multiplier, offset] = quant::meaning(w.codes);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t line = (first + i) / per_line, column = (first + i) % per_line;
+    const unsigned shift = static_cast<unsigned>(column / 4) * bits;
+    const std::uint8_t* bytes =
+        w.lines + (tile * w.lines_per_tile() + line) * quant::line_bytes + column % 4;
+    for (std::size_t r = 0; r < quant::tile_rows; ++r) {
+      const int code = bytes[4 * r] >> shift & ((1 << bits) - 1);
+      values[i][r] = static_cast<std::int16_t>(multiplier * code - offset);
+    }
+  }
+}
+
+/// sums[r] += sum over columns [first, last) of the integer weights times x.
+inline void add_unit(const quant::tiled_view& w, std::size_t tile, std::size_t first,
+                     std::size_t last, const std::int8_t* x, std::int32_t (&sums)[16]) noexcept {
+  std::int16_t values[reference_columns][16];
+  for (std::size_t c = first; c < last; c += reference_columns) {
+    const std::size_t count = last - c < reference_columns ? last - c : reference_columns;
+    tile_values(w, tile, c, count, values);
+    for (std::size_t i = 0; i < count; ++i)
+      for (std::size_t r = 0; r < 16; ++r) sums[r] += values[i][r] * x[c + i];
+  }
+}
+
+inline tag gemm_tiled(tag self, const quant::tiled_view& w, const quant::quantized_rows& x,
+                      matrix_view<float> y, std::size_t first_tile,
+                      std::size_t last_tile) noexcept {
+  const std::size_t unit = w.group < x.block ? w.group : x.block;
+  for (std::size_t tile = first_tile; tile < last_tile; ++tile) {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      const std::int8_t* values = x.values + t * x.padded();
+      const float* x_scales = x.scales + t * x.blocks();
+      float total[16] = {};
+      for (std::size_t g = 0; g < w.groups(); ++g) {
+        const std::size_t end = (g + 1) * w.group < w.cols ? (g + 1) * w.group : w.cols;
+        float part[16] = {};
+        float bias = 0.0F;
+        for (std::size_t c = g * w.group; c < end; c += unit) {
+          const std::size_t stop = c + unit < end ? c + unit : end;
+          const float x_scale = x_scales[c / x.block];
+          std::int32_t sums[16] = {};
+          add_unit(w, tile, c, stop, values, sums);
+          for (std::size_t r = 0; r < 16; ++r)
+            part[r] = fused_multiply_add(static_cast<float>(sums[r]), x_scale, part[r]);
+          if (w.mins != nullptr) {
+            std::int32_t sum = 0;
+            for (std::size_t i = c; i < stop; ++i) sum += values[i];
+            bias = fused_multiply_add(static_cast<float>(sum), x_scale, bias);
+          }
+        }
+        const std::size_t at = (tile * w.groups() + g) * quant::tile_rows;
+        for (std::size_t r = 0; r < 16; ++r) {
+          const float scale =
+              w.scales_f16 != nullptr ? to_float(w.scales_f16[at + r]) : w.scales_f32[at + r];
+          total[r] = fused_multiply_add(part[r], scale, total[r]);
+          if (w.mins != nullptr)
+            total[r] = fused_multiply_add(-w.mins[at + r], bias, total[r]);
+        }
+      }
+      const std::size_t row = tile * quant::tile_rows;
+      const std::size_t rows = w.rows - row < 16 ? w.rows - row : 16;
+      std::memcpy(y.row(t) + row, total, rows * sizeof(float));
+    }
+  }
+  return self;
+}
+
+}  // namespace on_scalar
+}  // namespace kernels
+BITNET_NAMESPACE_END

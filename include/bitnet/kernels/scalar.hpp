@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// The register of 16 floats in plain C++, and the float kernels on it: every machine, the oracle.
+//
+// The verbs below are the vocabulary of the kernels in body/, which are compiled once for each
+// register type. Their contract, the same for every instruction set, is stated here. No kernel
+// writes a product that feeds a sum except as fma: compilers may fuse the two, and then builds
+// would differ.
+#pragma once
+
+#include <bitnet/core/half.hpp>
+#include <bitnet/core/math.hpp>
+#include <bitnet/isa/tags.hpp>
+#include <bitnet/kernels/table.hpp>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+BITNET_NAMESPACE_BEGIN
+namespace kernels {
+namespace on_scalar {
+
+using tag = isa::scalar;
+
+struct f32x16 {
+  float v[16];
+};
+
+inline constexpr std::size_t decode_rows = 2;     ///< rows of a dense matrix side by side, 1 token
+inline constexpr std::size_t prefill_rows = 2;    ///< rows and tokens of a dense block
+inline constexpr std::size_t prefill_tokens = 2;
+
+template <class F>
+BITNET_INLINE f32x16 each(F f) noexcept {
+  f32x16 r;
+  for (std::size_t i = 0; i < 16; ++i) r.v[i] = f(i);
+  return r;
+}
+
+/// 16 values of T (float, f16, bf16) from unaligned memory.
+template <class T>
+BITNET_INLINE f32x16 load(const void* p) noexcept {
+  T t[16];
+  std::memcpy(t, p, sizeof t);
+  if constexpr (std::is_same_v<T, float>) {
+    return each([&](std::size_t i) { return t[i]; });
+  } else {
+    return each([&](std::size_t i) { return to_float(t[i]); });
+  }
+}
+BITNET_INLINE void store(float* p, f32x16 a) noexcept { std::memcpy(p, a.v, sizeof a.v); }
+/// Rounds to nearest, halves to even.
+BITNET_INLINE void store(f16* p, f32x16 a) noexcept {
+  for (std::size_t i = 0; i < 16; ++i) p[i] = to_f16(a.v[i]);
+}
+/// Rounds |a| <= 2^20 to nearest, halves to even; values in [-128, 127]. Returns their sum.
+BITNET_INLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
+  std::int32_t sum = 0;
+  for (std::size_t i = 0; i < 16; ++i) {
+    const std::int32_t q = round_to_even(a.v[i]);
+    p[i] = static_cast<std::int8_t>(q);
+    sum += q;
+  }
+  return sum;
+}
+BITNET_INLINE f32x16 broadcast(float x) noexcept {
+  return each([&](std::size_t) { return x; });
+}
+/// p[0], p[0], p[1], p[1] .. p[7], p[7].
+BITNET_INLINE f32x16 load_doubled(const float* p) noexcept {
+  return each([&](std::size_t i) { return p[i / 2]; });
+}
+
+BITNET_INLINE f32x16 add(f32x16 a, f32x16 b) noexcept {
+  return each([&](std::size_t i) { return a.v[i] + b.v[i]; });
+}
+BITNET_INLINE f32x16 sub(f32x16 a, f32x16 b) noexcept {
+  return each([&](std::size_t i) { return a.v[i] - b.v[i]; });
+}
+BITNET_INLINE f32x16 mul(f32x16 a, f32x16 b) noexcept {
+  return each([&](std::size_t i) { return a.v[i] * b.v[i]; });
+}
+BITNET_INLINE f32x16 div(f32x16 a, f32x16 b) noexcept {
+  return each([&](std::size_t i) { return a.v[i] / b.v[i]; });
+}
+/// a * b + c, rounded once.
+BITNET_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) noexcept {
+  return each([&](std::size_t i) { return fused_multiply_add(a.v[i], b.v[i], c.v[i]); });
+}
+/// a > b ? a : b, so b where either is NaN.
+BITNET_INLINE f32x16 max(f32x16 a, f32x16 b) noexcept {
+  return each([&](std::size_t i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+/// a < b ? a : b, so b where either is NaN.
+BITNET_INLINE f32x16 min(f32x16 a, f32x16 b) noexcept {
+  return each([&](std::size_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+BITNET_INLINE f32x16 abs(f32x16 a) noexcept {
+  return each([&](std::size_t i) {
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(a.v[i]) & 0x7fffffffU);
+  });
+}
+BITNET_INLINE f32x16 negate(f32x16 a) noexcept {
+  return each([&](std::size_t i) { return -a.v[i]; });
+}
+/// Lanes 0, 2, 4 .. with the other sign.
+BITNET_INLINE f32x16 negate_even(f32x16 a) noexcept {
+  return each([&](std::size_t i) { return i % 2 == 0 ? -a.v[i] : a.v[i]; });
+}
+/// Lanes 1, 0, 3, 2 ..
+BITNET_INLINE f32x16 swap_pairs(f32x16 a) noexcept {
+  return each([&](std::size_t i) { return a.v[i ^ 1U]; });
+}
+/// NaN becomes 0.
+BITNET_INLINE f32x16 zero_nan(f32x16 a) noexcept {
+  return each([&](std::size_t i) { return a.v[i] == a.v[i] ? a.v[i] : 0.0F; });
+}
+/// 2^n for whole n in [-126, 127]; any value otherwise. Adding 1.5 * 2^23 leaves n in the low bits.
+BITNET_INLINE f32x16 power_of_two(f32x16 n) noexcept {
+  return each([&](std::size_t i) {
+    return std::bit_cast<float>((std::bit_cast<std::uint32_t>(n.v[i] + 12582912.0F) << 23) +
+                                0x3f800000U);
+  });
+}
+/// The one order of every sum: lane j += lane j + 8, then + 4, + 2, + 1.
+BITNET_INLINE float fold_sum(f32x16 a) noexcept {
+  for (std::size_t half = 8; half != 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) a.v[i] = a.v[i] + a.v[i + half];
+  return a.v[0];
+}
+BITNET_INLINE float fold_max(f32x16 a) noexcept {
+  for (std::size_t half = 8; half != 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i)
+      a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
+  return a.v[0];
+}
+BITNET_INLINE void prefetch(const void*) noexcept {}
+
+#include <bitnet/kernels/body/float.inc>
+
+}  // namespace on_scalar
+}  // namespace kernels
+BITNET_NAMESPACE_END

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The integer matrix product on every instruction set that this machine runs.
+#include "kernels/tiled_checks.hpp"
+
+TEST_CASE("gemm_tiled equals exact sums for every encoding and shape") { check_tiled_shapes(); }
+
+TEST_CASE("gemm_tiled does not overflow for extreme codes and long rows") {
+  check_tiled_extremes(2560);
+  check_tiled_extremes(8640);
+}
+
+TEST_CASE("gemm_tiled gives the same bits for any number of tokens and any split of tiles") {
+  check_tiled_batches();
+}
+
+TEST_CASE("gemm_tiled is exact in int32 up to the stated number of columns") {
+  generator g{4};
+  for (const encoding e : {encoding::int8, encoding::ternary2}) {
+    const std::size_t cols = bitnet::quant::max_unit_columns(e) / (e == encoding::int8 ? 1 : 16);
+    for (const int code : {0, e == encoding::int8 ? 255 : 3})
+      check_tiled(g, {1, cols, cols, e, false, false, code}, false, 2);
+  }
+}
