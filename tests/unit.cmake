@@ -24,6 +24,9 @@ target_link_libraries(bitnet_test_settings INTERFACE doctest::doctest)
 target_compile_definitions(bitnet_test_settings INTERFACE
   "BITNET_SHARED_DIR=\"${bitnet_shared}\""
   "BITNET_TEST_DATA_DIR=\"${CMAKE_CURRENT_SOURCE_DIR}/data\"")
+# Tests need not be fast, and every one of them compiles kernels: -O1 halves the time for that.
+target_compile_options(bitnet_test_settings INTERFACE
+  $<$<AND:$<CONFIG:Release>,$<NOT:$<CXX_COMPILER_ID:MSVC>>>:-O1>)
 if(NOT BITNET_TEST_EXCEPTIONS)
   target_compile_options(bitnet_test_settings INTERFACE
     $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)

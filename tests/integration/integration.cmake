@@ -25,3 +25,21 @@ endforeach()
 if(NOT BITNET_INSTALL)
   set_tests_properties(integration.find_package PROPERTIES DISABLED ON)
 endif()
+
+# The programs of README.md compile as printed, and the first one runs.
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME integration.readme
+  COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_SOURCE_DIR}/integration/readme.py"
+    "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}"
+    "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf" "${CMAKE_CURRENT_BINARY_DIR}/readme")
+set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900)
+
+# The examples that need no file run and say what they show.
+if(BITNET_BUILD_EXAMPLES)
+  add_test(NAME examples.custom_architecture COMMAND example-custom_architecture)
+  set_tests_properties(examples.custom_architecture PROPERTIES LABELS examples
+    PASS_REGULAR_EXPRESSION "tokens:( [0-9]+)+\nweights read for each token: [1-9]")
+  add_test(NAME examples.custom_format COMMAND example-custom_format)
+  set_tests_properties(examples.custom_format PROPERTIES LABELS examples
+    PASS_REGULAR_EXPRESSION "the same bits on every instruction set")
+endif()
