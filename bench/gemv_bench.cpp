@@ -45,9 +45,9 @@ std::uint64_t add_up(const std::uint8_t* p, std::size_t bytes) {
       sum[k] = _mm256_add_epi64(
           sum[k], _mm256_load_si256(reinterpret_cast<const __m256i*>(p + i + 32 * k)));
   std::uint64_t out[4];
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
-                      _mm256_add_epi64(_mm256_add_epi64(sum[0], sum[1]),
-                                       _mm256_add_epi64(sum[2], sum[3])));
+  _mm256_storeu_si256(
+      reinterpret_cast<__m256i*>(out),
+      _mm256_add_epi64(_mm256_add_epi64(sum[0], sum[1]), _mm256_add_epi64(sum[2], sum[3])));
   return out[0] + out[1] + out[2] + out[3];
 }
 BITNET_REGION_END
@@ -82,10 +82,8 @@ void report(benchmark::State& state, std::size_t bytes, std::size_t products) {
   const double limit = bytes >= large_bytes / 2 ? large_limit : small_limit;
   using benchmark::Counter;
   state.counters["GB/s"] = Counter{static_cast<double>(bytes) * runs * 1e-9, Counter::kIsRate};
-  state.counters["GMAC/s"] =
-      Counter{static_cast<double>(products) * runs * 1e-9, Counter::kIsRate};
-  state.counters["of_limit"] =
-      Counter{static_cast<double>(bytes) * runs / limit, Counter::kIsRate};
+  state.counters["GMAC/s"] = Counter{static_cast<double>(products) * runs * 1e-9, Counter::kIsRate};
+  state.counters["of_limit"] = Counter{static_cast<double>(bytes) * runs / limit, Counter::kIsRate};
 }
 
 void tiled(benchmark::State& state, const kernel_table& k, encoding e, std::size_t group,
@@ -205,8 +203,7 @@ void add_all(const kernel_table& k) {
   for (const std::size_t tokens : {1U, 16U})
     add("gemm_f16/memory/tokens_" + std::to_string(tokens),
         [&k, tokens](benchmark::State& s) { dense_f16(s, k, tokens, large_bytes); });
-  add("gemm_f16/cache/tokens_16",
-      [&k](benchmark::State& s) { dense_f16(s, k, 16, small_bytes); });
+  add("gemm_f16/cache/tokens_16", [&k](benchmark::State& s) { dense_f16(s, k, 16, small_bytes); });
   add("rms_norm", [&k](benchmark::State& s) { norm(s, k); });
   add("silu_mul", [&k](benchmark::State& s) { silu(s, k); });
   add("attend_f16", [&k](benchmark::State& s) { attention(s, k); });

@@ -77,7 +77,7 @@ void read(const recipe& r, bool expected,
   const auto bytes = write(r);
   const auto file = bitnet::gguf::parse(bytes);
   REQUIRE(file);
-  const auto v = bitnet::engine::read_vocabulary(file->meta());
+  const auto v = bitnet::read_vocabulary(file->meta());
   CHECK(v.has_value() == expected);
   if (v.has_value() == expected) check(v);
 }
@@ -133,7 +133,7 @@ TEST_CASE("what contradicts itself or is unknown is refused by name") {
   bare.key("general.architecture", value_type::string).string("llama");
   const auto file = bitnet::gguf::parse(bare.bytes);
   REQUIRE(file);
-  const auto v = bitnet::engine::read_vocabulary(file->meta());
+  const auto v = bitnet::read_vocabulary(file->meta());
   REQUIRE(!v);
   CHECK(v.error().code() == errc::missing);
   CHECK(v.error().what() == "tokenizer.ggml.model");

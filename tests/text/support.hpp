@@ -106,7 +106,7 @@ inline std::optional<bitnet::text::tokenizer> read_tokenizer(const std::filesyst
   const auto file = bitnet::gguf::parse(std::as_bytes(std::span{bytes}));
   CHECK_MESSAGE(file, path.string());
   if (!file) return std::nullopt;
-  auto vocabulary = bitnet::engine::read_vocabulary(file->meta());
+  auto vocabulary = bitnet::read_vocabulary(file->meta());
   CHECK_MESSAGE(vocabulary, path.string());
   if (!vocabulary) return std::nullopt;
   if (!pre.empty()) vocabulary->pre = pre;

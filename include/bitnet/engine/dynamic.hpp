@@ -4,11 +4,9 @@
 
 #include <bitnet/core/thread_pool.hpp>
 #include <bitnet/engine/generate.hpp>
-#include <bitnet/engine/model.hpp>
+#include <bitnet/engine/load_options.hpp>
 #include <bitnet/engine/session.hpp>
-#include <bitnet/engine/vocabulary.hpp>
-#include <bitnet/isa/runnable.hpp>
-#include <bitnet/models/registry.hpp>
+#include <bitnet/gguf/source.hpp>
 #include <bitnet/text/tokenizer.hpp>
 
 #include <memory>
@@ -70,44 +68,7 @@ class dynamic_model {
 
   /// Use open().
   [[nodiscard]] static result<dynamic_model> make(result<gguf::document> opened,
-                                                  const open_options& options) {
-    if (!opened) return opened.error();
-    gguf::document document = *std::move(opened);
-    const kernels::kernel_table* table =
-        options.isa.empty() ? &kernels::best_table() : kernels::table_for(options.isa);
-    if (table == nullptr)
-      return error{errc::invalid_argument, "no such instruction set in this build", options.isa};
-    if (!isa::runnable(table->isa))
-      return error{errc::unsupported, "this machine lacks the instruction set", options.isa};
-
-    dynamic_model m;
-    BITNET_TRY(m.architecture_, document.meta().get<std::string_view>("general.architecture"));
-    if (document.tensors().empty())
-      return error{errc::missing, "the file holds a vocabulary but no weights",
-                   "token_embd.weight"};
-    BITNET_TRY(const auto vocabulary, engine::read_vocabulary(document.meta()));
-    BITNET_TRY(m.tokenizer_, text::tokenizer::make(vocabulary));
-    BITNET_TRY(auto pool, thread_pool::make({.threads = options.threads}));
-    m.pool_ = std::make_unique<thread_pool>(std::move(pool));
-
-    status loaded;
-    const bool known = models::visit_architecture(m.architecture_, [&](auto architecture) {
-      using A = typename decltype(architecture)::type;
-      auto fixed = load<A>(std::move(document), m.threads(), options, nn::dynamic_kernels{*table});
-      if (!fixed) {
-        loaded = fixed.error();
-      } else {
-        m.weights_ = std::make_unique<holder<A>>(*std::move(fixed));
-      }
-    });
-    if (!known)
-      return error{errc::unsupported, "this architecture is not supported", m.architecture_};
-    BITNET_CHECK(std::move(loaded));
-    if (m.tokenizer_.size() > m.shape().vocab)
-      return error{errc::shape, "the vocabulary has more tokens than the embedding has rows",
-                   "tokenizer.ggml.tokens"};
-    return m;
-  }
+                                                  const open_options& options);
 
  private:
   /// What is the same for every architecture.
@@ -125,20 +86,7 @@ class dynamic_model {
     [[nodiscard]] virtual nn::activations logits(nn::context<>& c, nn::activations state) const = 0;
   };
   template <class A>
-  struct holder final : weights {
-    using fixed_model = model<A, nn::dynamic_kernels>;
-    explicit holder(fixed_model&& m) : fixed{std::move(m)} {}
-    const nn::hparams& shape() const noexcept override { return fixed.shape(); }
-    nn::dynamic_kernels kernels() const noexcept override { return fixed.kernels(); }
-    const gguf::document& document() const noexcept override { return fixed.document(); }
-    std::uint64_t bytes_per_token() const noexcept override { return fixed.bytes_per_token(); }
-    std::uint64_t repacked_bytes() const noexcept override { return fixed.repacked_bytes(); }
-    nn::activations hidden(nn::context<>& c) const override { return fixed.hidden(c); }
-    nn::activations logits(nn::context<>& c, nn::activations state) const override {
-      return fixed.logits(c, state);
-    }
-    fixed_model fixed;
-  };
+  struct holder;
 
   dynamic_model() = default;
 
@@ -162,3 +110,9 @@ class dynamic_model {
 }
 
 BITNET_NAMESPACE_END
+
+// A program of many files can compile the architectures and kernels behind open() once: define
+// BITNET_SEPARATE for all of its files and BITNET_IMPLEMENTATION, before the include, in one.
+#if !defined(BITNET_SEPARATE) || defined(BITNET_IMPLEMENTATION)
+#include <bitnet/engine/dynamic_make.hpp>
+#endif

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <bitnet/core/executor.hpp>
-#include <bitnet/core/function_ref.hpp>
 #include <bitnet/core/result.hpp>
+#include <bitnet/engine/load_options.hpp>
 #include <bitnet/gguf/source.hpp>
 #include <bitnet/nn/embedding.hpp>
 #include <bitnet/nn/linear.hpp>
@@ -19,21 +19,6 @@
 #include <vector>
 
 BITNET_NAMESPACE_BEGIN
-
-/// How linear layers compute.
-enum class arithmetic : std::uint8_t {
-  automatic,  ///< integer kernels wherever the weights allow; what every user wants
-  exact       ///< every weight decoded to float, every input in float: slow, for comparisons
-};
-
-/// Choices made when a model is loaded. Nothing is owned.
-struct load_options {
-  arithmetic math = arithmetic::automatic;
-  /// The file's I2_S tensors have the 64/16 order that some ARM builds of bitnet.cpp wrote.
-  bool i2_s_arm = false;
-  /// Called with bytes of tensors bound so far and in all, or null. On the loading thread.
-  const function_ref<void(std::uint64_t done, std::uint64_t total)>* progress = nullptr;
-};
 
 namespace detail {
 
@@ -221,6 +206,9 @@ class tensor_binder {
       w.input = per_token ? activation_kind::per_token : activation_kind::per_block;
       auto tiles = format.make_tiled(w.bytes, threads_, t.name);
       if (!tiles) return fail(tiles.error());
+      const std::size_t unit = per_token ? tiles->plan().group : quant::activation_block;
+      if (std::min(unit, w.cols) > quant::max_unit_columns(format.tile))
+        return fail({errc::limit, "rows this long would overflow the integer sums", t.name});
       w.tiles = *std::move(tiles);
       w.storage = nn::weight_storage::tiled;
       w.read_bytes = w.tiles.bytes();

@@ -12,7 +12,6 @@
 #include <string_view>
 
 BITNET_NAMESPACE_BEGIN
-namespace engine {
 
 namespace detail {
 
@@ -116,5 +115,4 @@ namespace detail {
   return v;
 }
 
-}  // namespace engine
 BITNET_NAMESPACE_END

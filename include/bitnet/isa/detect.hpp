@@ -22,9 +22,9 @@ namespace isa {
 
 /// What runs here. A set implies those that it builds on.
 struct cpu_features {
-  bool avx2 = false;         ///< with FMA, F16C, BMI and BMI2
+  bool avx2 = false;  ///< with FMA, F16C, BMI and BMI2
   bool avx_vnni = false;
-  bool avx512 = false;       ///< F, BW, DQ and VL
+  bool avx512 = false;  ///< F, BW, DQ and VL
   bool avx512_vnni = false;
 };
 
@@ -76,8 +76,8 @@ BITNET_REGION_END
   const bool zmm = (states & 0xe6U) == 0xe6U;
   f.avx2 = ymm && bit(one.c, 12) && bit(one.c, 29) && bit(seven.b, 5) && bit(seven.b, 3) &&
            bit(seven.b, 8);
-  f.avx512 = f.avx2 && zmm && bit(seven.b, 16) && bit(seven.b, 30) && bit(seven.b, 17) &&
-             bit(seven.b, 31);
+  f.avx512 =
+      f.avx2 && zmm && bit(seven.b, 16) && bit(seven.b, 30) && bit(seven.b, 17) && bit(seven.b, 31);
   f.avx512_vnni = f.avx512 && bit(seven.c, 11);
   f.avx_vnni = f.avx2 && seven.a >= 1 && bit(detail::cpuid(7, 1).a, 4);
 #endif
@@ -89,10 +89,14 @@ template <tag I>
 [[nodiscard]] constexpr bool runs([[maybe_unused]] I instruction_set,
                                   [[maybe_unused]] const cpu_features& f) noexcept {
 #if BITNET_ARCH_X86_64
-  if constexpr (std::is_same_v<I, avx512_vnni>) return f.avx512_vnni;
-  else if constexpr (std::is_same_v<I, avx512>) return f.avx512;
-  else if constexpr (std::is_same_v<I, avx_vnni>) return f.avx_vnni;
-  else if constexpr (std::is_same_v<I, avx2>) return f.avx2;
+  if constexpr (std::is_same_v<I, avx512_vnni>)
+    return f.avx512_vnni;
+  else if constexpr (std::is_same_v<I, avx512>)
+    return f.avx512;
+  else if constexpr (std::is_same_v<I, avx_vnni>)
+    return f.avx_vnni;
+  else if constexpr (std::is_same_v<I, avx2>)
+    return f.avx2;
   else
 #endif
     return std::is_same_v<I, scalar>;

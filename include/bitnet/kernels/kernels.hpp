@@ -57,7 +57,7 @@ using on_avx512::vnni::gemm_tiled;
 /// resolves the overload. The only list of the kernels beside the table itself.
 template <class Visit>
 constexpr void for_each_kernel(Visit visit) {
-#define BITNET_KERNEL(name)                     \
+#define BITNET_KERNEL(name)                           \
   visit(std::string_view{#name}, &kernel_table::name, \
         [](auto tag, const auto&... a) { return name(tag, a...); })
   BITNET_KERNEL(gemm_tiled);
@@ -121,9 +121,7 @@ inline constexpr kernel_table table_of = detail::make_table<I>();
   return *isa::dispatch(isa::compiled{}, features, []<class I>(I) { return &table_of<I>; });
 }
 /// The best table for this machine; asks it each time (see isa::detect).
-[[nodiscard]] inline const kernel_table& best_table() noexcept {
-  return best_table(isa::detect());
-}
+[[nodiscard]] inline const kernel_table& best_table() noexcept { return best_table(isa::detect()); }
 
 }  // namespace kernels
 BITNET_NAMESPACE_END

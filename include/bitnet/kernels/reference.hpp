@@ -83,8 +83,7 @@ inline tag gemm_tiled(tag self, const quant::tiled_view& w, const quant::quantiz
           const float scale =
               w.scales_f16 != nullptr ? to_float(w.scales_f16[at + r]) : w.scales_f32[at + r];
           total[r] = fused_multiply_add(part[r], scale, total[r]);
-          if (w.mins != nullptr)
-            total[r] = fused_multiply_add(-w.mins[at + r], bias, total[r]);
+          if (w.mins != nullptr) total[r] = fused_multiply_add(-w.mins[at + r], bias, total[r]);
         }
       }
       const std::size_t row = tile * quant::tile_rows;

@@ -11,10 +11,10 @@
 BITNET_NAMESPACE_BEGIN
 namespace kernels {
 
-/// y[t][r] = W x_t for rows [first, last) of a matrix in format F: decode a row, multiply. `scratch`
-/// holds one row. This serves every format on every instruction set. A user makes a format faster
-/// with an overload beside the type, found by argument-dependent lookup: the same parameters with
-/// another tag (isa::avx2, say) and the format itself in place of F.
+/// y[t][r] = W x_t for rows [first, last) of a matrix in format F: decode a row, multiply.
+/// `scratch` holds one row. This serves every format on every instruction set. A user makes a
+/// format faster with an overload beside the type, found by argument-dependent lookup: the same
+/// parameters with another tag (isa::avx2, say) and the format itself in place of F.
 template <quant::weight_format F>
 void gemm_rows(isa::scalar, F, const kernel_table& table, quant::packed_rows w,
                matrix_view<const float> x, matrix_view<float> y, std::size_t first,

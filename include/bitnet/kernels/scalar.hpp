@@ -28,8 +28,8 @@ struct f32x16 {
   float v[16];
 };
 
-inline constexpr std::size_t decode_rows = 2;     ///< rows of a dense matrix side by side, 1 token
-inline constexpr std::size_t prefill_rows = 2;    ///< rows and tokens of a dense block
+inline constexpr std::size_t decode_rows = 2;   ///< rows of a dense matrix side by side, 1 token
+inline constexpr std::size_t prefill_rows = 2;  ///< rows and tokens of a dense block
 inline constexpr std::size_t prefill_tokens = 2;
 
 template <class F>
@@ -132,8 +132,7 @@ BITNET_INLINE float fold_sum(f32x16 a) noexcept {
 }
 BITNET_INLINE float fold_max(f32x16 a) noexcept {
   for (std::size_t half = 8; half != 0; half /= 2)
-    for (std::size_t i = 0; i < half; ++i)
-      a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
+    for (std::size_t i = 0; i < half; ++i) a.v[i] = a.v[i] > a.v[i + half] ? a.v[i] : a.v[i + half];
   return a.v[0];
 }
 BITNET_INLINE void prefetch(const void*) noexcept {}

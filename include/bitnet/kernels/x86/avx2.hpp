@@ -56,9 +56,9 @@ BITNET_INLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
   const __m256i low = _mm256_cvtps_epi32(a.low), high = _mm256_cvtps_epi32(a.high);
   const __m256i mixed = _mm256_packs_epi32(low, high);  // halves interleaved by 128 bits
   const __m256i words = _mm256_permute4x64_epi64(mixed, 0xd8);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
-                   _mm_packs_epi16(_mm256_castsi256_si128(words),
-                                   _mm256_extracti128_si256(words, 1)));
+  _mm_storeu_si128(
+      reinterpret_cast<__m128i*>(p),
+      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
   const __m256i pairs = _mm256_add_epi32(low, high);
   __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
   sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
@@ -171,7 +171,7 @@ BITNET_INLINE __m256i broadcast_four(const std::int8_t* p) noexcept {
 template <quant::encoding E>
 inline constexpr int code_bits = static_cast<int>(32 / quant::columns_per_line(E));
 template <quant::encoding E>
-inline constexpr char code_mask = static_cast<char>((1 << code_bits<E>) - 1);
+inline constexpr char code_mask = static_cast<char>((1 << code_bits<E>)-1);
 
 /// How far ahead of the line in use a decoder asks for memory.
 inline constexpr std::size_t line_prefetch = 2048;
@@ -180,8 +180,8 @@ inline constexpr std::size_t line_prefetch = 2048;
 struct dots {
   static constexpr std::size_t tokens = 4;
   template <quant::encoding E>
-  static constexpr quant::code_meaning raw =
-      E == quant::encoding::int8 ? quant::code_meaning{1, 0} : quant::meaning(E);
+  static constexpr quant::code_meaning raw = E == quant::encoding::int8 ? quant::code_meaning{1, 0}
+                                                                        : quant::meaning(E);
 
   template <quant::encoding E, std::size_t T>
   static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
@@ -242,8 +242,7 @@ struct dots {
   /// 2 * 128 * 127 = 32512 since x never is -128, so it does not saturate; it is widened at once.
   template <std::size_t T>
   static BITNET_INLINE void add_int8(const std::uint8_t* line, std::size_t count,
-                                     const std::int8_t* const (&x)[T],
-                                     i32x16 (&sums)[T]) noexcept {
+                                     const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
     const __m256i ones = _mm256_set1_epi16(1), top = _mm256_set1_epi8(-128);
     for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
       if constexpr (T == 1) prefetch(line + line_prefetch);

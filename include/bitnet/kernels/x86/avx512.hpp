@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// AVX-512: the register of 16 floats as it is, and integer dots by pairs of bytes, a line at a time.
+// AVX-512: the register of 16 floats as it is, and integer dots by pairs of bytes of a whole line.
 #pragma once
 
 #include <bitnet/kernels/x86/avx2.hpp>
@@ -40,7 +40,7 @@ BITNET_INLINE f32x16 load(const void* p) noexcept {
 BITNET_INLINE void store(float* p, f32x16 a) noexcept { _mm512_storeu_ps(p, a.v); }
 BITNET_INLINE void store(f16* p, f32x16 a) noexcept {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
-                      _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+                      _mm512_maskz_cvtps_ph(0xffff, a.v, _MM_FROUND_TO_NEAREST_INT));
 }
 BITNET_INLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
   const __m512i q = _mm512_cvtps_epi32(a.v);
@@ -90,15 +90,13 @@ BITNET_INLINE f32x16 power_of_two(f32x16 n) noexcept {
       _mm512_add_epi32(_mm512_slli_epi32(bits, 23), _mm512_set1_epi32(0x3f800000)))};
 }
 BITNET_INLINE float fold_sum(f32x16 a) noexcept {
-  const __m256 eight =
-      _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 v = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   v = _mm_add_ps(v, _mm_movehl_ps(v, v));
   return _mm_cvtss_f32(_mm_add_ss(v, _mm_shuffle_ps(v, v, 0x55)));
 }
 BITNET_INLINE float fold_max(f32x16 a) noexcept {
-  const __m256 eight =
-      _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 v = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   v = _mm_max_ps(v, _mm_movehl_ps(v, v));
   return _mm_cvtss_f32(_mm_max_ss(v, _mm_shuffle_ps(v, v, 0x55)));
@@ -116,9 +114,7 @@ BITNET_INLINE i32x16 add(i32x16 a, i32x16 b) noexcept { return {_mm512_add_epi32
 BITNET_INLINE i32x16 sub(i32x16 a, i32x16 b) noexcept { return {_mm512_sub_epi32(a.v, b.v)}; }
 BITNET_INLINE f32x16 to_float(i32x16 a) noexcept { return {_mm512_cvtepi32_ps(a.v)}; }
 
-BITNET_INLINE __m512i load_line(const std::uint8_t* p) noexcept {
-  return _mm512_loadu_si512(p);
-}
+BITNET_INLINE __m512i load_line(const std::uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
 BITNET_INLINE __m512i broadcast_four(const std::int8_t* p) noexcept {
   std::int32_t four;
   std::memcpy(&four, p, sizeof four);
@@ -132,8 +128,8 @@ using on_avx2::line_prefetch;
 struct dots {
   static constexpr std::size_t tokens = 8;
   template <quant::encoding E>
-  static constexpr quant::code_meaning raw =
-      E == quant::encoding::int8 ? quant::code_meaning{1, 0} : quant::meaning(E);
+  static constexpr quant::code_meaning raw = E == quant::encoding::int8 ? quant::code_meaning{1, 0}
+                                                                        : quant::meaning(E);
 
   template <quant::encoding E, std::size_t T>
   static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
@@ -164,11 +160,11 @@ struct dots {
         __m512i codes = load_line(line);
         BITNET_UNROLL
         for (std::size_t p = 0; p < planes; ++p) {
-          const __m512i now_used = _mm512_and_si512(codes, mask);
+          const __m512i used = _mm512_and_si512(codes, mask);
           BITNET_UNROLL
           for (std::size_t t = 0; t < T; ++t) {
             const __m512i in = broadcast_four(x[t] + column + 4 * p);
-            pairs[t] = _mm512_add_epi16(pairs[t], _mm512_maddubs_epi16(now_used, in));
+            pairs[t] = _mm512_add_epi16(pairs[t], _mm512_maddubs_epi16(used, in));
             BITNET_KEEP_ORDER(pairs[t]);
           }
           codes = _mm512_srli_epi16(codes, code_bits<E>);
@@ -184,8 +180,7 @@ struct dots {
 
   template <std::size_t T>
   static BITNET_INLINE void add_int8(const std::uint8_t* line, std::size_t count,
-                                     const std::int8_t* const (&x)[T],
-                                     i32x16 (&sums)[T]) noexcept {
+                                     const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
     const __m512i ones = _mm512_set1_epi16(1), top = _mm512_set1_epi8(-128);
     for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
       if constexpr (T == 1) prefetch(line + line_prefetch);
@@ -196,8 +191,8 @@ struct dots {
       for (std::size_t t = 0; t < T; ++t) {
         const __m512i in = broadcast_four(x[t] + 4 * i);
         const __m512i turned = _mm512_mask_sub_epi8(in, negative, _mm512_setzero_si512(), in);
-        sums[t].v = _mm512_add_epi32(
-            sums[t].v, _mm512_madd_epi16(_mm512_maddubs_epi16(size, turned), ones));
+        sums[t].v = _mm512_add_epi32(sums[t].v,
+                                     _mm512_madd_epi16(_mm512_maddubs_epi16(size, turned), ones));
       }
     }
   }

@@ -51,7 +51,8 @@ struct dots {
     BITNET_UNROLL
     for (std::size_t t = 0; t < T; ++t) {
       BITNET_UNROLL
-      for (std::size_t k = 1; k < chains; ++k) chain[0][t] = _mm512_add_epi32(chain[0][t], chain[k][t]);
+      for (std::size_t k = 1; k < chains; ++k)
+        chain[0][t] = _mm512_add_epi32(chain[0][t], chain[k][t]);
       sums[t].v = chain[0][t];
     }
   }

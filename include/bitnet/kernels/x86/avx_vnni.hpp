@@ -55,8 +55,7 @@ struct dots {
     }
     BITNET_UNROLL
     for (std::size_t t = 0; t < T; ++t)
-      sums[t] = {_mm256_add_epi32(low[0][t], low[1][t]),
-                 _mm256_add_epi32(high[0][t], high[1][t])};
+      sums[t] = {_mm256_add_epi32(low[0][t], low[1][t]), _mm256_add_epi32(high[0][t], high[1][t])};
   }
 };
 

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is behind open(): every shipped architecture, instantiated once for all formats and
+// machines.
+#pragma once
+
+#include <bitnet/engine/dynamic.hpp>
+#include <bitnet/engine/model.hpp>
+#include <bitnet/engine/vocabulary.hpp>
+#include <bitnet/isa/runnable.hpp>
+#include <bitnet/models/registry.hpp>
+
+// See the end of dynamic.hpp: in a separated program one file gives every other one these symbols.
+#if defined(BITNET_SEPARATE)
+#define BITNET_MAYBE_INLINE
+#else
+#define BITNET_MAYBE_INLINE inline
+#endif
+
+BITNET_NAMESPACE_BEGIN
+
+template <class A>
+struct dynamic_model::holder final : dynamic_model::weights {
+  using fixed_model = model<A, nn::dynamic_kernels>;
+  explicit holder(fixed_model&& m) : fixed{std::move(m)} {}
+  const nn::hparams& shape() const noexcept override { return fixed.shape(); }
+  nn::dynamic_kernels kernels() const noexcept override { return fixed.kernels(); }
+  const gguf::document& document() const noexcept override { return fixed.document(); }
+  std::uint64_t bytes_per_token() const noexcept override { return fixed.bytes_per_token(); }
+  std::uint64_t repacked_bytes() const noexcept override { return fixed.repacked_bytes(); }
+  nn::activations hidden(nn::context<>& c) const override { return fixed.hidden(c); }
+  nn::activations logits(nn::context<>& c, nn::activations state) const override {
+    return fixed.logits(c, state);
+  }
+  fixed_model fixed;
+};
+
+BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::document> opened,
+                                                              const open_options& options) {
+  if (!opened) return opened.error();
+  gguf::document document = *std::move(opened);
+  const kernels::kernel_table* table =
+      options.isa.empty() ? &kernels::best_table() : kernels::table_for(options.isa);
+  if (table == nullptr)
+    return error{errc::invalid_argument, "no such instruction set in this build", options.isa};
+  if (!isa::runnable(table->isa))
+    return error{errc::unsupported, "this machine lacks the instruction set", options.isa};
+
+  dynamic_model m;
+  BITNET_TRY(m.architecture_, document.meta().get<std::string_view>("general.architecture"));
+  if (document.tensors().empty())
+    return error{errc::missing, "the file holds a vocabulary but no weights", "token_embd.weight"};
+  BITNET_TRY(const auto vocabulary, read_vocabulary(document.meta()));
+  BITNET_TRY(m.tokenizer_, text::tokenizer::make(vocabulary));
+  BITNET_TRY(auto pool, thread_pool::make({.threads = options.threads}));
+  m.pool_ = std::make_unique<thread_pool>(std::move(pool));
+
+  status loaded;
+  const bool known = models::visit_architecture(m.architecture_, [&](auto architecture) {
+    using A = typename decltype(architecture)::type;
+    auto fixed = load<A>(std::move(document), m.threads(), options, nn::dynamic_kernels{*table});
+    if (!fixed) {
+      loaded = fixed.error();
+    } else {
+      m.weights_ = std::make_unique<holder<A>>(*std::move(fixed));
+    }
+  });
+  if (!known)
+    return error{errc::unsupported,
+                 "this architecture is not supported; bitnet-b1.58, bitnet-25, bitnet, llama and "
+                 "qwen3 are",
+                 m.architecture_};
+  BITNET_CHECK(std::move(loaded));
+  if (m.tokenizer_.size() > m.shape().vocab)
+    return error{errc::shape, "the vocabulary has more tokens than the embedding has rows",
+                 "tokenizer.ggml.tokens"};
+  return m;
+}
+
+BITNET_NAMESPACE_END
