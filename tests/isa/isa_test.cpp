@@ -34,8 +34,8 @@ TEST_CASE("lists keep their order from scalar to the best") {
   CHECK(names.size() == isa::compiled::size);
   CHECK(names.front() == "scalar");
 #if BITNET_ARCH_X86_64
-  CHECK(names == std::vector<std::string_view>{"scalar", "avx2", "avx_vnni", "avx512",
-                                               "avx512_vnni"});
+  CHECK(names ==
+        std::vector<std::string_view>{"scalar", "avx2", "avx_vnni", "avx512", "avx512_vnni"});
 #endif
 }
 

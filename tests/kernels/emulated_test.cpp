@@ -2,7 +2,9 @@
 // Every family of kernels on emulated intrinsics, so that machines without AVX-512 test it too.
 #if defined(__x86_64__) && __has_include(<simde/x86/avx512.h>)
 #define BITNET_X86_INTRINSICS_HEADER "kernels/emulation.hpp"
+// clang-format off
 #include "kernels/emulation.hpp"  // first: it names the library's namespace
+// clang-format on
 
 #include "kernels/float_checks.hpp"
 #include "kernels/tiled_checks.hpp"

@@ -3,6 +3,7 @@
 // missing or rounds twice (fused multiply-add), it is written here.
 #pragma once
 
+// clang-format off: the order of the includes matters
 // Kernels compiled against the emulation must not share symbols with the native ones.
 #include <bitnet/config.hpp>
 #undef BITNET_ABI_ISA
@@ -28,6 +29,7 @@
 #include <simde/x86/avx512.h>
 #include <simde/x86/f16c.h>
 #include <simde/x86/fma.h>
+// clang-format on
 
 // What SIMDe 0.7.4 lacks, lane by lane.
 namespace emulation {
@@ -94,20 +96,20 @@ inline std::uint16_t narrow(float x) { return bitnet::to_f16(x).bits; }
   (emulation::lanes<simde__m128i, std::uint16_t, float, 8>(a, emulation::narrow))
 #define _mm512_cvtph_ps(a) \
   (emulation::lanes<simde__m512, float, std::uint16_t, 16>(a, emulation::widen))
-#define _mm512_cvtps_ph(a, mode) \
+#define _mm512_maskz_cvtps_ph(mask, a, mode) \
   (emulation::lanes<simde__m256i, std::uint16_t, float, 16>(a, emulation::narrow))
 #undef _mm256_cvtps_epi32
 #define _mm256_cvtps_epi32(a) \
   (emulation::lanes<simde__m256i, std::int32_t, float, 8>(a, emulation::nearest))
 #define _mm512_cvtps_epi32(a) \
   (emulation::lanes<simde__m512i, std::int32_t, float, 16>(a, emulation::nearest))
-#define _mm512_cvtepi32_ps(a)                                    \
-  (emulation::lanes<simde__m512, float, std::int32_t, 16>(       \
+#define _mm512_cvtepi32_ps(a)                              \
+  (emulation::lanes<simde__m512, float, std::int32_t, 16>( \
       a, [](std::int32_t x) { return static_cast<float>(x); }))
-#define _mm512_cvtepi32_epi8(a)                                  \
+#define _mm512_cvtepi32_epi8(a)                                   \
   (emulation::lanes<simde__m128i, std::int8_t, std::int32_t, 16>( \
       a, [](std::int32_t x) { return static_cast<std::int8_t>(x); }))
-#define _mm512_cvtepu16_epi32(a)                                 \
+#define _mm512_cvtepu16_epi32(a)                                     \
   (emulation::lanes<simde__m512i, std::uint32_t, std::uint16_t, 16>( \
       a, [](std::uint16_t x) { return std::uint32_t{x}; }))
 #define _mm512_extractf32x8_ps(a, i) \

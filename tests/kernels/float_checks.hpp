@@ -29,7 +29,8 @@ std::vector<float> same_everywhere(std::size_t n, F f) {
 inline void check_vectors() {
   generator g{11};
   for (std::size_t n = 1; n <= 70; ++n) {
-    const auto x = g.floats(n), w = g.floats(n), up = g.floats(n), gate = g.floats(n, -20.0F, 20.0F);
+    const auto x = g.floats(n), w = g.floats(n), up = g.floats(n),
+               gate = g.floats(n, -20.0F, 20.0F);
     CAPTURE(n);
     for (const float* weight : {static_cast<const float*>(nullptr), w.data()}) {
       const auto y = same_everywhere(n, [&](const kernel_table& k, float* out) {
@@ -44,9 +45,9 @@ inline void check_vectors() {
       for (const float v : x) squares += double{v} * double{v};
       const double inverse = 1.0 / std::sqrt(squares / static_cast<double>(n) + 1e-5);
       for (std::size_t i = 0; i < n; ++i)
-        CHECK(double{y[i]} == doctest::Approx(double{x[i]} * inverse *
-                                              (weight != nullptr ? double{w[i]} : 1.0))
-                                  .epsilon(1e-6));
+        CHECK(double{y[i]} ==
+              doctest::Approx(double{x[i]} * inverse * (weight != nullptr ? double{w[i]} : 1.0))
+                  .epsilon(1e-6));
     }
     const auto sum = same_everywhere(n, [&](const kernel_table& k, float* out) {
       std::copy(x.begin(), x.end(), out);
@@ -56,9 +57,8 @@ inline void check_vectors() {
       std::copy(x.begin(), x.end(), out);
       k.scale(out, 0.3F, n);
     });
-    const auto silu = same_everywhere(n, [&](const kernel_table& k, float* out) {
-      k.silu_mul(gate.data(), up.data(), out, n);
-    });
+    const auto silu = same_everywhere(
+        n, [&](const kernel_table& k, float* out) { k.silu_mul(gate.data(), up.data(), out, n); });
     const auto relu2 = same_everywhere(n, [&](const kernel_table& k, float* out) {
       std::copy(gate.begin(), gate.end(), out);
       k.relu2_mul(out, up.data(), out, n);
@@ -87,10 +87,10 @@ inline void check_vectors() {
 inline void check_exp() {
   std::vector<float> gate, up;
   for (float x = -110.0F; x < 110.0F; x += 0.013F) gate.push_back(x);
-  for (const float x : {0.0F, -0.0F, 1e-30F, -1e-30F, 1e-42F, 88.7F, 88.8F, -87.4F, -103.9F, 1e30F,
-                        -1e30F, std::numeric_limits<float>::infinity(),
-                        -std::numeric_limits<float>::infinity(),
-                        std::numeric_limits<float>::quiet_NaN()})
+  for (const float x :
+       {0.0F, -0.0F, 1e-30F, -1e-30F, 1e-42F, 88.7F, 88.8F, -87.4F, -103.9F, 1e30F, -1e30F,
+        std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN()})
     gate.push_back(x);
   up.assign(gate.size(), 1.0F);
   const auto y = same_everywhere(gate.size(), [&](const kernel_table& k, float* out) {
@@ -101,8 +101,10 @@ inline void check_exp() {
     const double x = double{gate[i]};
     if (!std::isfinite(gate[i]) || std::abs(x) < 1e-40) continue;
     const double s = x / (1.0 + std::exp(-x));
-    if (x > -88.7) worst = std::max(worst, std::abs(double{y[i]} - s) / std::abs(s));
-    else CHECK(std::abs(double{y[i]} - s) < 3e-37);  // exp(-x) has reached infinity
+    if (x > -88.7)
+      worst = std::max(worst, std::abs(double{y[i]} - s) / std::abs(s));
+    else
+      CHECK(std::abs(double{y[i]} - s) < 3e-37);  // exp(-x) has reached infinity
   }
   MESSAGE("largest relative error of silu: " << worst);
   CHECK(worst < 2.5e-7);
@@ -147,8 +149,10 @@ inline void check_quantize() {
       for (int kind = 0; kind < 6; ++kind) {
         std::vector<float> x = g.floats(n, -3.0F, 3.0F);
         if (kind == 1) std::fill(x.begin(), x.end(), 0.0F);
-        if (kind == 2) for (float& v : x) v *= 1e-7F;
-        if (kind == 3) for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<float>(i % 255) - 127.0F;
+        if (kind == 2)
+          for (float& v : x) v *= 1e-7F;
+        if (kind == 3)
+          for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<float>(i % 255) - 127.0F;
         if (kind == 4) x[n / 2] = nan;
         if (kind == 5) x[n / 2] = inf;
         CAPTURE(n);
@@ -201,11 +205,16 @@ struct dense_matrix {
     for (std::size_t i = 0; i < value.size(); ++i) {
       const float x = g.uniform(-1.0F, 1.0F);
       T t;
-      if constexpr (std::is_same_v<T, float>) t = x;
-      else if constexpr (std::is_same_v<T, f16>) t = bitnet::to_f16(x);
-      else t = bitnet::to_bf16(x);
-      if constexpr (std::is_same_v<T, float>) value[i] = t;
-      else value[i] = bitnet::to_float(t);
+      if constexpr (std::is_same_v<T, float>)
+        t = x;
+      else if constexpr (std::is_same_v<T, f16>)
+        t = bitnet::to_f16(x);
+      else
+        t = bitnet::to_bf16(x);
+      if constexpr (std::is_same_v<T, float>)
+        value[i] = t;
+      else
+        value[i] = bitnet::to_float(t);
       std::memcpy(bytes.data() + 1 + i * sizeof(T), &t, sizeof t);
     }
     view = {bytes.data() + 1, rows, cols};
@@ -245,8 +254,8 @@ void check_dense(kernel_table::gemm_dense kernel_table::*member) {
 
 /// Attention of `heads` heads against softmax in double.
 template <class T>
-void check_attention(void (*kernel_table::*member)(const bitnet::kernels::attention_task<T>&)
-                         noexcept) {
+void check_attention(
+    void (*kernel_table::*member)(const bitnet::kernels::attention_task<T>&) noexcept) {
   generator g{15};
   for (const std::size_t heads : {1U, 2U, 3U, 4U, 5U, 8U})
     for (const std::size_t dim : {8U, 16U, 20U, 64U, 80U})
@@ -299,9 +308,8 @@ inline void check_special_values() {
       k.rms_norm(x.data(), one.data(), 1e-6F, out, n);
     });
     if (std::isnan(bad)) CHECK(std::isnan(norm[0]));
-    const auto relu = same_everywhere(n, [&](const kernel_table& k, float* out) {
-      k.relu2_mul(x.data(), one.data(), out, n);
-    });
+    const auto relu = same_everywhere(
+        n, [&](const kernel_table& k, float* out) { k.relu2_mul(x.data(), one.data(), out, n); });
     CHECK(std::isnan(relu[5]) == std::isnan(bad));
     same_everywhere(n, [&](const kernel_table& k, float* out) {
       std::vector<f16> half(n);

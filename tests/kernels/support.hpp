@@ -51,9 +51,7 @@ inline std::vector<const kernel_table*> runnable_tables() {
   return tables;
 }
 
-inline const kernel_table& scalar_table() {
-  return bitnet::kernels::table_of<bitnet::isa::scalar>;
-}
+inline const kernel_table& scalar_table() { return bitnet::kernels::table_of<bitnet::isa::scalar>; }
 
 /// Equal bits, or both NaN.
 inline bool same(float a, float b) {
@@ -69,10 +67,10 @@ inline std::size_t differences(const std::vector<float>& a, const std::vector<fl
 struct test_matrix {
   std::size_t rows, cols, group;
   encoding codes;
-  std::vector<std::uint8_t> code;             // [rows][cols]
-  std::vector<float> scale, min;              // [rows][groups]
+  std::vector<std::uint8_t> code;  // [rows][cols]
+  std::vector<float> scale, min;   // [rows][groups]
   bitnet::aligned_buffer<std::uint8_t> lines;
-  std::vector<float> scales_f32, mins;        // [tile][group][16]
+  std::vector<float> scales_f32, mins;  // [tile][group][16]
   std::vector<f16> scales_f16;
   bool half = false, with_mins = false;
 
@@ -82,7 +80,9 @@ struct test_matrix {
     return codes == encoding::binary ? 2 * v - 1 : codes == encoding::int8 ? v - 128 : v - 1;
   }
   void pack() {
-    const std::size_t per_line = codes == encoding::ternary2 ? 16 : codes == encoding::binary ? 32 : 4;
+    const std::size_t per_line = codes == encoding::ternary2 ? 16
+                                 : codes == encoding::binary ? 32
+                                                             : 4;
     const unsigned bits = codes == encoding::ternary2 ? 2 : codes == encoding::binary ? 1 : 8;
     const std::size_t tiles = (rows + 15) / 16, count = (cols + per_line - 1) / per_line;
     // One spare line of other bytes at the end: kernels must not depend on what follows.
@@ -141,7 +141,9 @@ inline test_matrix make_matrix(generator& g, const matrix_options& o) {
   m.codes = o.codes;
   m.half = o.half;
   m.with_mins = o.mins;
-  const std::size_t kinds = o.codes == encoding::ternary2 ? 4 : o.codes == encoding::binary ? 2 : 256;
+  const std::size_t kinds = o.codes == encoding::ternary2 ? 4
+                            : o.codes == encoding::binary ? 2
+                                                          : 256;
   m.code.resize(o.rows * o.cols);
   for (auto& c : m.code)
     c = static_cast<std::uint8_t>(o.extreme >= 0 ? static_cast<std::size_t>(o.extreme)

@@ -112,8 +112,8 @@ inline void check_tiled_batches() {
           const std::vector<float> all = run_tiled(*k, m, x);
           std::vector<float> alone(all.size()), split(all.size(), 5.0F);
           for (std::size_t t = 0; t < tokens; ++t)
-            scalar_table().gemm_tiled(m.view(), x.row(t), {alone.data() + t * m.rows, 1, m.rows},
-                                      0, 6);
+            scalar_table().gemm_tiled(m.view(), x.row(t), {alone.data() + t * m.rows, 1, m.rows}, 0,
+                                      6);
           CHECK(differences(all, alone) == 0);
           const bitnet::matrix_view<float> y{split.data(), tokens, m.rows};
           k->gemm_tiled(m.view(), x.view, y, 3, 6);

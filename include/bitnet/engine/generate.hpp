@@ -22,6 +22,7 @@ struct generate_options {
   sampler_options sampling;       ///< greedy unless a temperature is set
   std::vector<std::string> stop;  ///< the text ends before the first of these
   bool ignore_eos = false;        ///< go on after end-of-generation tokens
+  bool show_control = false;      ///< control tokens appear in the text, by their names
   /// Tokens that the session holds already, for the repetition penalty; not owned.
   std::span<const token> history = {};
 };
@@ -58,9 +59,10 @@ struct generate_result {
 };
 
 /// Feeds `prompt` to the session (which may hold an earlier text) and generates. An empty prompt
-/// goes on from the session's logits. on_text gets whole UTF-8 characters, never part of a stop
-/// string, and stops the generation by returning false. All memory is taken before the first
-/// token. Errors: those of session::feed for the prompt, and of the sampler's options.
+/// goes on from the session's logits. on_text is called after each token with the text that has
+/// become whole: UTF-8 characters, never part of a stop string, perhaps nothing. It stops the
+/// generation by returning false. All memory is taken before the first token. The last token is
+/// not fed back. Errors: those of session::feed for the prompt, and of the sampler's options.
 template <class Session>
 [[nodiscard]] result<generate_result> generate(Session& session, const text::tokenizer& tokenizer,
                                                std::span<const token> prompt,
@@ -68,10 +70,12 @@ template <class Session>
                                                function_ref<bool(std::string_view piece)> on_text) {
   BITNET_TRY(auto stops, text::stop_matcher::make(options.stop));
   text::utf8_stream characters;
-  const auto show = [&](std::string_view bytes) {
-    return characters.push(bytes,
-                           [&](std::string_view whole) { return stops.push(whole, on_text); });
+  bool called = false;
+  const auto sink = [&](std::string_view text) {
+    called = true;
+    return on_text(text);
   };
+  const auto pass = [&](std::string_view whole) { return stops.push(whole, sink); };
 
   std::vector<token> seen;
   generate_result out;
@@ -95,7 +99,10 @@ template <class Session>
       out.reason = stop_reason::end_of_text;
       break;
     }
-    if (!show(tokenizer.piece(next))) {
+    const bool hidden = !options.show_control && tokenizer.is_control(next);
+    const std::string_view piece = hidden ? std::string_view{} : tokenizer.piece(next);
+    called = false;
+    if (!characters.push(piece, pass) || (!called && !on_text({}))) {
       out.reason = stops.matched() ? stop_reason::stop_string : stop_reason::callback;
       return out;
     }
@@ -106,8 +113,7 @@ template <class Session>
     }
     BITNET_CHECK(session.feed(std::span{&next, 1}));
   }
-  const bool flushed =
-      characters.flush([&](std::string_view whole) { return stops.push(whole, on_text); });
+  const bool flushed = characters.flush(pass);
   if (stops.matched()) {
     out.reason = stop_reason::stop_string;
   } else if (!flushed || !stops.flush(on_text)) {

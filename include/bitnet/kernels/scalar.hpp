@@ -9,6 +9,7 @@
 
 #include <bitnet/core/half.hpp>
 #include <bitnet/core/math.hpp>
+#include <bitnet/isa/region.hpp>
 #include <bitnet/isa/tags.hpp>
 #include <bitnet/kernels/table.hpp>
 

@@ -17,12 +17,12 @@ namespace kernels {
 /// [0, positions). T is f16 or float. Nothing is owned and nothing may overlap.
 template <class T>
 struct attention_task {
-  const float* q;         ///< [heads][head_dim], head h at q + h * head_stride
-  const T* k;             ///< [positions][head_dim]
-  const T* v;             ///< [positions][head_dim]
-  float* out;             ///< [heads][head_dim], head h at out + h * head_stride
-  float* scores;          ///< scratch, heads * round_up(positions, 16) floats
-  std::size_t heads;      ///< query heads in the group
+  const float* q;     ///< [heads][head_dim], head h at q + h * head_stride
+  const T* k;         ///< [positions][head_dim]
+  const T* v;         ///< [positions][head_dim]
+  float* out;         ///< [heads][head_dim], head h at out + h * head_stride
+  float* scores;      ///< scratch, heads * round_up(positions, 16) floats
+  std::size_t heads;  ///< query heads in the group
   std::size_t head_stride;
   std::size_t head_dim;
   std::size_t positions;  ///< at least 1
@@ -51,8 +51,8 @@ struct kernel_table {
   /// y = x / sqrt(mean(x^2) + eps) * weight; weight may be null (all ones); y may be x.
   void (*rms_norm)(const float* x, const float* weight, float eps, float* y,
                    std::size_t n) noexcept;
-  void (*add)(float* y, const float* x, std::size_t n) noexcept;        ///< y += x
-  void (*scale)(float* y, float factor, std::size_t n) noexcept;        ///< y *= factor
+  void (*add)(float* y, const float* x, std::size_t n) noexcept;  ///< y += x
+  void (*scale)(float* y, float factor, std::size_t n) noexcept;  ///< y *= factor
   /// y = silu(gate) * up, silu(x) = x / (1 + exp(-x)); y may be gate or up.
   void (*silu_mul)(const float* gate, const float* up, float* y, std::size_t n) noexcept;
   /// y = max(gate, 0)^2 * up; y may be gate or up.
@@ -61,7 +61,7 @@ struct kernel_table {
   void (*rope_adjacent)(float* x, const float* cos, const float* sin, std::size_t pairs) noexcept;
   /// Rotates pairs (i, i + pairs), the NEOX order.
   void (*rope_halves)(float* x, const float* cos, const float* sin, std::size_t pairs) noexcept;
-  void (*to_f16)(const float* x, f16* y, std::size_t n) noexcept;       ///< to nearest, ties even
+  void (*to_f16)(const float* x, f16* y, std::size_t n) noexcept;  ///< to nearest, ties even
   void (*attend_f16)(const attention_task<f16>& task) noexcept;
   void (*attend_f32)(const attention_task<float>& task) noexcept;
 };

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of the app and their options: arguments.cpp fills these in, a file each runs one.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cli {
+
+/// How a model is opened.
+struct model_options {
+  std::string path;
+  std::string isa;  ///< empty: the best that the machine has
+  std::size_t threads = 0;
+  bool exact = false;
+  bool i2_s_arm = false;
+};
+
+/// Sizes of a session; a context of 0 is chosen by the command.
+struct memory_options {
+  std::size_t context = 0;
+  std::size_t batch = 256;
+  bool kv_f32 = false;
+};
+
+/// Where a text comes from; file "-" is stdin.
+struct text_options {
+  std::optional<std::string> prompt;
+  std::string file;
+  bool escape = false;  ///< backslash sequences in `prompt` are interpreted
+};
+
+struct run_options {
+  model_options model;
+  memory_options memory;
+  text_options text;
+  std::int64_t predict = 256;  ///< below 0: until the end of the text or of the context
+  float temperature = 0.8F;
+  std::size_t top_k = 40;
+  float top_p = 0.95F;
+  float min_p = 0.05F;
+  float repeat_penalty = 1.0F;
+  std::size_t repeat_last_n = 64;
+  std::int64_t seed = -1;  ///< below 0: a new one each time
+  std::vector<std::string> stop;
+  bool chat = false;
+  std::string system;
+  bool ignore_eos = false;
+  bool no_bos = false;
+  bool parse_special = false;
+  bool echo = false;
+  bool json = false;
+};
+
+struct tokenize_options {
+  std::string path;
+  text_options text;
+  bool no_bos = false;
+  bool parse_special = false;
+  bool lines = false;
+  bool hex = false;
+  bool pieces = false;
+  bool nfc = false;
+  bool keep_invalid = false;
+  bool json = false;
+};
+
+struct logits_options {
+  model_options model;
+  memory_options memory;
+  std::string tokens;
+  std::string file;
+  std::string output;
+};
+
+struct perplexity_options {
+  model_options model;
+  memory_options memory;
+  text_options text;
+  std::size_t chunks = 0;  ///< 0: all
+  bool json = false;
+};
+
+struct inspect_options {
+  std::string path;
+  std::size_t context = 0;
+  bool tensors = false;
+  bool no_stats = false;
+  bool json = false;
+};
+
+struct bench_options {
+  model_options model;
+  memory_options memory;
+  std::size_t prompt = 128;
+  std::size_t predict = 32;
+  std::size_t repeat = 3;
+  bool no_limits = false;
+  bool json = false;
+};
+
+struct synth_options {
+  std::string shape = "2b4t";
+  std::string type;          ///< empty: the shape's own
+  std::string architecture;  ///< empty: the shape's own
+  std::string embedding;     ///< empty: the shape's own
+  std::string head;          ///< empty: the embedding
+  std::string output;
+  std::uint64_t seed = 1;
+  bool json = false;
+};
+
+void run(const run_options& options);
+void tokenize(const tokenize_options& options);
+void logits(const logits_options& options);
+void perplexity(const perplexity_options& options);
+void inspect(const inspect_options& options);
+void bench(const bench_options& options);
+void synth(const synth_options& options);
+
+}  // namespace cli
