@@ -87,7 +87,9 @@ BITNET_REGION_END
 // set needs it compiled in a region of its own.
 #define CLI_TWELVE(x) x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
 #define CLI_ZERO(i) vector sum##i{};
-#define CLI_DOT(i) sum##i = step(sum##i, a, load(b + 64 * (i)));
+#define CLI_DOT(i)                              \
+  sum##i = step(sum##i, a, load(b + 64 * (i))); \
+  BITNET_KEEP_ORDER(sum##i);
 #define CLI_STEP(n)                         \
   a = load(operands + (s + (n)) % 16 * 64); \
   b = operands + 1024 + (s + (n)) % 8 * 64; \

@@ -44,11 +44,14 @@
 #define BITNET_REGION_END BITNET_PRAGMA(clang attribute pop)
 #elif defined(__GNUC__)
 // GCC 12 warns inside its own AVX-512 header about registers left undefined on purpose.
-#define BITNET_REGION_BEGIN(features)                                                        \
-  BITNET_PRAGMA(GCC push_options)                                                            \
-  BITNET_PRAGMA(GCC target(features))                                                        \
-  BITNET_PRAGMA(GCC diagnostic push) BITNET_PRAGMA(GCC diagnostic ignored "-Wuninitialized") \
-      BITNET_PRAGMA(GCC diagnostic ignored "-Wmaybe-uninitialized")
+// clang-format off
+#define BITNET_REGION_BEGIN(features)                            \
+  BITNET_PRAGMA(GCC push_options)                                \
+  BITNET_PRAGMA(GCC target(features))                            \
+  BITNET_PRAGMA(GCC diagnostic push)                             \
+  BITNET_PRAGMA(GCC diagnostic ignored "-Wuninitialized")        \
+  BITNET_PRAGMA(GCC diagnostic ignored "-Wmaybe-uninitialized")
+// clang-format on
 #define BITNET_REGION_END BITNET_PRAGMA(GCC diagnostic pop) BITNET_PRAGMA(GCC pop_options)
 #else
 #define BITNET_REGION_BEGIN(features)
