@@ -117,7 +117,8 @@ void run_arguments(CLI::App& app, run_options& o) {
   app.add_flag("--ignore-eos", o.ignore_eos, "Go on after the model ends its text");
   app.add_flag("--no-bos", o.no_bos, "Do not put the beginning-of-text token first");
   app.add_flag("--parse-special", o.parse_special, "Recognise special tokens in the prompt");
-  app.add_flag("--echo", o.echo, "Write the prompt before its continuation");
+  app.add_flag("!--no-display-prompt", o.display_prompt,
+               "Write only the continuation, without the prompt before it");
   add_json(app, o.json);
 }
 

@@ -50,7 +50,7 @@ struct run_options {
   bool ignore_eos = false;
   bool no_bos = false;
   bool parse_special = false;
-  bool echo = false;
+  bool display_prompt = true;  ///< not in a chat
   bool json = false;
 };
 

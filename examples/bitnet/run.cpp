@@ -144,7 +144,7 @@ void run(const run_options& options) {
   o.history = prompt;
 
   std::string answer;
-  if (options.echo && !options.json) put(text);
+  if (options.display_prompt && !options.chat && !options.json) put(text);
   const stopwatch decode;
   const auto result = check(bitnet::generate(s, model.tokenizer(), {}, o,
                                              [&](std::string_view piece) {

@@ -17,7 +17,9 @@ class Run(app.Case):
         arguments = ["run", "-m", self.synth(), "-n", "4", "--temp", "0"]
         self.assertEqual(app.run(*arguments, "-f", "-", stdin=b"hello\n")[0],
                          app.run(*arguments, "-p", "hello")[0])
-        self.assertTrue(app.run(*arguments, "-p", "hello", "--echo")[0].startswith("hello"))
+        whole = app.run(*arguments, "-p", "hello")[0]
+        self.assertEqual(whole, "hello" + app.run(*arguments, "-p", "hello",
+                                                  "--no-display-prompt")[0])
 
     def test_seed(self):
         model = self.synth()
@@ -42,7 +44,7 @@ class Run(app.Case):
         model = self.synth()
         out, errors = app.run("run", "-m", model, "-p", "hello", "-n", "3", "--temp", "0")
         text = app.run_json("run", "-m", model, "-p", "hello", "-n", "3", "--temp", "0")["text"]
-        self.assertEqual(out, text + "\n")
+        self.assertEqual(out, "hello" + text + "\n")
         self.assertIn("tokens/s", errors)
         self.assertNotIn("\x1b", errors)  # no colours and no bars for a pipe
 
@@ -63,7 +65,8 @@ class Run(app.Case):
         self.assertEqual(out["prompt_tokens"] + out["generated_tokens"], 21)
 
     def test_nothing_to_generate(self):
-        self.assertEqual(app.run("run", "-m", self.synth(), "-p", "hello", "-n", "0")[0], "\n")
+        self.assertEqual(app.run("run", "-m", self.synth(), "-p", "hello", "-n", "0")[0],
+                         "hello\n")
 
     def test_repetition_penalty(self):
         model = self.synth()
@@ -90,7 +93,8 @@ class Run(app.Case):
         out, errors = app.run(*arguments, stdin=b"hi\n\nand you?\n")
         self.assertTrue(out.startswith(first))
         answer = first.removesuffix("\n")
-        raw = app.run("run", "-m", model, "-n", "6", "--temp", "0", "--parse-special", "-p",
+        raw = app.run("run", "-m", model, "-n", "6", "--temp", "0", "--parse-special",
+                      "--no-display-prompt", "-p",
                       f"User: hi<|eot_id|>Assistant: {answer.strip()}<|eot_id|>"
                       "User: and you?<|eot_id|>Assistant: ")[0]
         self.assertEqual(out, first + raw)
