@@ -37,6 +37,12 @@ void add_model(CLI::App& app, model_options& o, bool arithmetic = true) {
          "Order of I2_S weights: canonical, or arm for files that bitnet.cpp wrote on ARM")
       ->check(CLI::IsMember({"canonical", "arm"}))
       ->type_name("NAME");
+  app.add_option("--activations", o.activations,
+                 "How inputs of quantized matrices are rounded: auto, as the formats ask for; "
+                 "token, block: int8 with a scale for each token or 32 values; planes: nearly "
+                 "exact")
+      ->check(CLI::IsMember({"auto", "token", "block", "planes"}))
+      ->type_name("NAME");
 }
 
 void add_memory(CLI::App& app, memory_options& o, const char* context_help) {

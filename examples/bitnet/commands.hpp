@@ -16,6 +16,7 @@ struct model_options {
   std::size_t threads = 0;
   bool exact = false;
   bool i2_s_arm = false;
+  std::string activations = "auto";
 };
 
 /// Sizes of a session; a context of 0 is chosen by the command.

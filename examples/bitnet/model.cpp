@@ -23,7 +23,11 @@ bitnet::dynamic_model open_model(const model_options& options) {
   o.threads = options.threads;
   o.math = options.exact ? bitnet::arithmetic::exact : bitnet::arithmetic::automatic;
   o.i2_s_arm = options.i2_s_arm;
-  o.progress = &on_progress;
+  using bitnet::quant::activation_kind;
+  if (options.activations == "token") o.input = activation_kind::per_token;
+  if (options.activations == "block") o.input = activation_kind::per_block;
+  if (options.activations == "planes") o.input = activation_kind::two_planes;
+  o.progress = on_progress;
   auto model = bitnet::open(options.path, o);
   if (!model && !options.isa.empty() && model.error().what() == options.isa) {
     std::string names;

@@ -59,7 +59,7 @@ int main() {
   const auto bytes = examples::random_model<parallel_net>(shape, 42);
   if (!bytes) return std::puts(bitnet::to_string(bytes.error()).c_str()), 1;
 
-  const auto model = bitnet::load<parallel_net>(bitnet::gguf::view(*bytes));
+  const auto model = bitnet::load<parallel_net, nn::dynamic_kernels>(bitnet::gguf::view(*bytes));
   if (!model) return std::puts(bitnet::to_string(model.error()).c_str()), 1;
   bitnet::serial_executor here;
   auto session = bitnet::session<std::remove_cvref_t<decltype(*model)>>::make(*model, here);

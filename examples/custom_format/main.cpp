@@ -6,6 +6,7 @@
 #include <bitnet/bitnet.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <vector>
@@ -44,6 +45,37 @@ struct quaternary {
   }
 };
 static_assert(bitnet::quant::weight_format<quaternary>);
+
+/// The same product without the generic decoder: a table gives the four weights of a byte at once.
+/// It stands beside the type, where argument-dependent lookup finds it, for isa::scalar and so for
+/// every instruction set that has no overload of its own. The sums stay the library's, so the bits
+/// do not change.
+void gemm_rows(bitnet::isa::scalar, quaternary, const bitnet::kernels::kernel_table& kernels,
+               bitnet::quant::packed_rows w, bitnet::matrix_view<const float> x,
+               bitnet::matrix_view<float> y, std::size_t first, std::size_t last,
+               std::span<float> row) noexcept {
+  static constexpr auto levels = [] {
+    std::array<std::array<float, 4>, 256> table{};
+    for (int byte = 0; byte < 256; ++byte)
+      for (int i = 0; i < 4; ++i)
+        table[static_cast<std::size_t>(byte)][static_cast<std::size_t>(i)] =
+            static_cast<float>(2 * (byte >> (2 * i) & 3) - 3);
+    return table;
+  }();
+  const auto decode = [](bitnet::quant::packed_rows m, std::size_t r,
+                         std::span<float> out) noexcept {
+    const std::size_t blocks = m.cols / quaternary::block_size;
+    const std::byte* p = m.data + r * blocks * sizeof(quaternary::block);
+    for (std::size_t b = 0; b < blocks; ++b, p += sizeof(quaternary::block)) {
+      quaternary::block one;
+      std::memcpy(&one, p, sizeof one);
+      const float third = bitnet::to_float(one.scale) / 3.0F;
+      for (std::size_t i = 0; i < 32; ++i)
+        out[b * 32 + i] = third * levels[one.codes[i / 4]][i % 4];
+    }
+  };
+  bitnet::kernels::gemm_decoded(kernels, decode, w, x, y, first, last, row);
+}
 
 namespace nn = bitnet::nn;
 using network = bitnet::models::llama<quaternary>;

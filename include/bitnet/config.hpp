@@ -99,10 +99,38 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #define BITNET_ABI_MODE noex
 #endif
 
-#define BITNET_ABI_JOIN_(major, minor, isa, mode) v##major##_##minor##_##isa##_##mode
-#define BITNET_ABI_JOIN(major, minor, isa, mode) BITNET_ABI_JOIN_(major, minor, isa, mode)
-#define BITNET_ABI \
-  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_ABI_ISA, BITNET_ABI_MODE)
+// Flags that make a compiler use instructions of their own accord, one letter each: -mavx2 alone,
+// say, belongs to no instruction set above and still must not share symbols with a baseline file.
+#if defined(__SSE4_1__)
+#define BITNET_ABI_SSE s
+#else
+#define BITNET_ABI_SSE o
+#endif
+#if defined(__AVX2__)
+#define BITNET_ABI_AVX b
+#elif defined(__AVX__)
+#define BITNET_ABI_AVX a
+#else
+#define BITNET_ABI_AVX o
+#endif
+#if defined(__FMA__)
+#define BITNET_ABI_FMA f
+#else
+#define BITNET_ABI_FMA o
+#endif
+#if defined(__AVX512F__)
+#define BITNET_ABI_AVX512 x
+#else
+#define BITNET_ABI_AVX512 o
+#endif
+
+#define BITNET_ABI_JOIN_(major, minor, isa, s, a, f, x, mode) \
+  v##major##_##minor##_##isa##_##s##a##f##x##_##mode
+#define BITNET_ABI_JOIN(major, minor, isa, s, a, f, x, mode) \
+  BITNET_ABI_JOIN_(major, minor, isa, s, a, f, x, mode)
+#define BITNET_ABI                                                                            \
+  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_ABI_ISA, BITNET_ABI_SSE, \
+                  BITNET_ABI_AVX, BITNET_ABI_FMA, BITNET_ABI_AVX512, BITNET_ABI_MODE)
 
 #define BITNET_NAMESPACE_BEGIN \
   namespace bitnet {           \

@@ -72,3 +72,27 @@ TEST_CASE("int8 activations reproduce the int8 reference") {
   }
   CHECK(compared >= 4);
 }
+
+TEST_CASE("inputs rounded in another way than the formats ask for") {
+  using bitnet::quant::activation_kind;
+  for (const auto& m : testing::golden_models()) {
+    if (m.name != "llama-tq2_0") continue;
+    const auto tokens = m.tokens();
+    const auto error_with = [&](std::optional<activation_kind> input) {
+      bitnet::open_options options;
+      options.threads = 1;
+      options.input = input;
+      const auto model = bitnet::open(m.path + ".gguf", options);
+      if (!model) return HUGE_VAL;
+      return testing::relative_rms(testing::all_logits(*model, tokens, kv_type::f32),
+                                   m.logits("exact"));
+    };
+    const double as_trained = error_with({});
+    CHECK(error_with(activation_kind::per_token) == as_trained);
+    CHECK(error_with(activation_kind::per_block) < 0.8 * as_trained);
+    CHECK(error_with(activation_kind::two_planes) < 0.01 * as_trained);
+    CHECK(error_with(activation_kind::float32) == HUGE_VAL);  // refused
+    return;
+  }
+  FAIL_CHECK("llama-tq2_0 is not in the suite");
+}

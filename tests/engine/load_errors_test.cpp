@@ -19,6 +19,7 @@ struct change {
   std::vector<std::string> drop_tensors = {};
   std::map<std::string, std::string> rename_tensors = {};
   std::map<std::string, std::vector<std::uint64_t>> reshape = {};
+  std::map<std::string, gguf::tensor_type> add_scalars = {};  ///< tensors of one element
 };
 
 std::vector<std::byte> changed(const gguf::document& from, const change& c) {
@@ -41,10 +42,15 @@ std::vector<std::byte> changed(const gguf::document& from, const change& c) {
         w.add_tensor(renamed != c.rename_tensors.end() ? renamed->second : name, dims, t->type));
     kept.push_back(t);
   }
+  for (const auto& [name, type] : c.add_scalars) REQUIRE(w.add_tensor(name, {1}, type));
   gguf::memory_sink sink;
   auto out = w.begin(sink);
   REQUIRE(out);
   for (const auto* t : kept) REQUIRE(out->write(t->data));
+  for (const auto& [name, type] : c.add_scalars) {
+    const std::vector<std::byte> one(*gguf::storage_of(type).bytes(1, 1));
+    REQUIRE(out->write(one));
+  }
   return std::move(sink.bytes);
 }
 
@@ -65,6 +71,8 @@ void check_refused(const gguf::document& good, const change& c, expectation expe
   CHECK(model.error().code() == expected.code);
   CHECK(model.error().what() == expected.what);
   CHECK(!model.error().message().empty());
+  // What is in the file has a place there.
+  if (expected.code != errc::missing && expected.what != "mamba") CHECK(model.error().has_offset());
 }
 
 template <class T>
@@ -114,6 +122,13 @@ TEST_CASE("hyper-parameters that cannot be are refused by key") {
                 {errc::missing, "bitnet.context_length"});
   check_refused(*good, key("bitnet.attention.layer_norm_rms_epsilon", NAN),
                 {errc::malformed, "bitnet.attention.layer_norm_rms_epsilon"});
+  check_refused(*good, {.drop_keys = {"bitnet.attention.layer_norm_rms_epsilon"}},
+                {errc::missing, "bitnet.attention.layer_norm_rms_epsilon"});
+  check_refused(*good, {.set = [](gguf::writer& w) -> bitnet::status {
+    BITNET_CHECK(w.set("bitnet.attention.head_count", std::uint32_t{65536}));
+    return w.set("bitnet.attention.key_length", std::uint32_t{512});
+  }},
+                {errc::limit, "bitnet.attention.head_count"});
   check_refused(*good, key("bitnet.rope.freq_base", -5.0F),
                 {errc::malformed, "bitnet.rope.freq_base"});
   check_refused(*good, key("bitnet.rope.dimension_count", std::uint32_t{7}),
@@ -152,6 +167,11 @@ TEST_CASE("tensors that are missing, surplus or of another shape are refused by 
                 {errc::shape, "blk.0.attn_norm.weight"});
   check_refused(*good, {.reshape = {{"blk.1.ffn_up.weight", {256, 16, 16}}}},
                 {errc::shape, "blk.1.ffn_up.weight"});
+
+  check_refused(*good, {.add_scalars = {{"blk.0.attn_q.scale", gguf::tensor_type::i32}}},
+                {errc::wrong_type, "blk.0.attn_q.scale"});
+  check_refused(*good, {.add_scalars = {{"blk.0.attn_q.bias", gguf::tensor_type::f32}}},
+                {errc::shape, "blk.0.attn_q.bias"});
 
   // A file of another architecture's tensors: sub-norms that llama does not have.
   const auto bitnet_norms = key("general.architecture", "llama");

@@ -6,6 +6,7 @@
 
 #include <bitnet/core/thread_pool.hpp>
 
+#include <limits>
 #include <thread>
 
 using bitnet::errc;
@@ -81,6 +82,70 @@ TEST_CASE("many sessions share one model from many threads") {
   for (auto& t : threads) t.join();
   CHECK(!seen[0].empty());
   for (const auto& logits : seen) CHECK(logits == seen[0]);
+}
+
+TEST_CASE("two threads may generate with one model and its own pool") {
+  const auto model = small_model("llama-");
+  REQUIRE(model);
+  bitnet::generate_options options;
+  options.max_tokens = 8;
+  options.ignore_eos = true;
+  std::vector<std::vector<token>> seen(3);
+  std::vector<std::thread> threads;
+  for (auto& tokens : seen)
+    threads.emplace_back([&] {
+      const auto out = model->generate("Alice was", options, [](std::string_view) { return true; });
+      if (out) tokens = out->tokens;
+    });
+  for (auto& t : threads) t.join();
+  CHECK(seen[0].size() == 8);
+  CHECK(seen[1] == seen[0]);
+  CHECK(seen[2] == seen[0]);
+}
+
+namespace {
+std::size_t pieces_seen = 0;
+bool count_pieces(std::string_view) {
+  ++pieces_seen;
+  return true;
+}
+}  // namespace
+
+TEST_CASE("a limit beyond all memory is no more than the context, and errors change nothing") {
+  const auto model = small_model("llama-");
+  REQUIRE(model);
+  auto s = session::make(*model, model->threads(), {.context = 20});
+  REQUIRE(s);
+  const std::vector<token> prompt{5, 6, 7};
+  bitnet::generate_options options;
+  options.ignore_eos = true;
+  options.sampling.temperature = -1.0F;
+  CHECK(!bitnet::generate(*s, model->tokenizer(), prompt, options, count_pieces));
+  CHECK(s->position() == 0);
+
+  options.sampling.temperature = 0.0F;
+  options.max_tokens = std::numeric_limits<std::size_t>::max();
+  const auto out = bitnet::generate(*s, model->tokenizer(), prompt, options, count_pieces);
+  REQUIRE(out);
+  CHECK(out->reason == bitnet::stop_reason::context_full);
+  CHECK(out->tokens.size() == 18);
+  CHECK(pieces_seen >= 18);
+}
+
+TEST_CASE("perplexity refuses tokens outside the vocabulary and texts that are too short") {
+  const auto model = small_model("llama-");
+  REQUIRE(model);
+  auto s = session::make(*model, model->threads(), {.context = 16});
+  REQUIRE(s);
+  std::vector<token> tokens(16, 3);
+  const auto go_on = [](const bitnet::perplexity_result&) { return true; };
+  CHECK(bitnet::measure_perplexity(*s, tokens, 16, 1, go_on));
+  CHECK(!bitnet::measure_perplexity(*s, std::span{tokens}.first(15), 16, 1, go_on));
+  CHECK(!bitnet::measure_perplexity(*s, tokens, 17, 1, go_on));
+  for (const token wild : {token{-1}, static_cast<token>(model->shape().vocab)}) {
+    tokens.back() = wild;
+    CHECK(!bitnet::measure_perplexity(*s, tokens, 16, 1, go_on));
+  }
 }
 
 TEST_CASE("generation streams the tokens' text and says why it ended") {

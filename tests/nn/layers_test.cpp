@@ -137,6 +137,60 @@ TEST_CASE("int8 inputs are worth the same to integer and to float kernels") {
   CHECK(by_tiles == doctest::Approx(by_rows).epsilon(1e-4));
 }
 
+namespace user {
+
+/// A format of a program that uses the library: float halves, as integers.
+struct halves {
+  static constexpr std::string_view name = "halves";
+  static constexpr std::size_t block_size = 4;
+  struct block {
+    std::int8_t twice[4];
+  };
+  static void unpack(const block& b, std::span<float, 4> out) noexcept {
+    for (std::size_t i = 0; i < 4; ++i) out[i] = 0.5F * static_cast<float>(b.twice[i]);
+  }
+};
+/// The same with a kernel of its own.
+struct fast_halves : halves {};
+int calls = 0;
+void gemm_rows(bitnet::isa::scalar, fast_halves, const bitnet::kernels::kernel_table& table,
+               quant::packed_rows w, bitnet::matrix_view<const float> x,
+               bitnet::matrix_view<float> y, std::size_t first, std::size_t last,
+               std::span<float> scratch) noexcept {
+  ++calls;
+  bitnet::kernels::gemm_decoded(table, &quant::decode_row<halves>, w, x, y, first, last, scratch);
+}
+
+}  // namespace user
+
+TEST_CASE("a user's format runs by its unpack alone, and by an overload beside it") {
+  std::vector<std::int8_t> codes(outputs * inputs);
+  std::mt19937 engine{11};
+  for (auto& c : codes) c = static_cast<std::int8_t>(engine() % 7) - 3;
+  auto x = random_values(tokens * inputs, 12);
+  bench b{{}, tokens};
+  auto c = b.context();
+  const auto run = [&](auto& layer) {
+    layer.weight.rows = outputs;
+    layer.weight.cols = inputs;
+    layer.weight.bytes = {reinterpret_cast<const std::byte*>(codes.data()), outputs, inputs};
+    layer.weight.storage = nn::weight_storage::decoded;
+    return layer(c, view(x, tokens));
+  };
+  nn::linear<user::halves> plain;
+  nn::linear<user::fast_halves> fast;
+  const auto y = run(plain);
+  CHECK(user::calls == 0);
+  const auto z = run(fast);
+  CHECK(user::calls > 0);
+  double expected = 0.0;
+  for (std::size_t i = 0; i < inputs; ++i)
+    expected += 0.5 * codes[inputs + i] * static_cast<double>(x[2 * inputs + i]);
+  CHECK(y[2][1] == doctest::Approx(expected));
+  for (std::size_t r = 0; r < tokens; ++r)
+    for (std::size_t i = 0; i < outputs; ++i) CHECK(y[r][i] == z[r][i]);
+}
+
 TEST_CASE("project gives each layer's result, whatever the others need") {
   const auto weights = random_values(outputs * inputs, 4);
   auto x = random_values(tokens * inputs, 5);

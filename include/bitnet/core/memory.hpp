@@ -92,12 +92,6 @@ class arena {
   }
   [[nodiscard]] bool measuring() const noexcept { return measuring_; }
 
-  /// Bytes that `count` values of T take from an arena, alignment included.
-  template <class T>
-  [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t count) noexcept {
-    return round_up(count * sizeof(T), cache_line);
-  }
-
   /// `count` uninitialised values, or an empty span if the block is used up.
   template <class T>
   [[nodiscard]] std::span<T> take(std::size_t count) noexcept {

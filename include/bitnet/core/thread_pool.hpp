@@ -32,7 +32,8 @@ struct thread_pool_options {
 /// that sleeps or has lost its core therefore delays a loop by the one index it is running at
 /// most. Idle workers, and a caller waiting for the last index, spin for `spin_us` and then sleep.
 ///
-/// parallel_for is called by one thread at a time, and not from inside a task. Tasks must not
+/// While one thread's loop runs, a loop of another thread, or one inside a task, runs on the thread
+/// that calls it: right, but alone. Tasks must not
 /// throw: an exception that leaves a task ends the program. What tasks wrote is visible to the
 /// caller when parallel_for returns. Destruction joins the threads. Threads take their
 /// floating-point environment from the system, commonly that of the thread that called `make`.
@@ -97,6 +98,7 @@ class thread_pool {
     alignas(cache_line) std::atomic<std::uint32_t> gate{0};
     alignas(cache_line) const parallel_task* task = nullptr;
     std::atomic<bool> stop{false};
+    std::atomic_flag busy;  // a loop is running; clear from the start in C++20
     std::size_t concurrency = 1;
     std::chrono::microseconds spin{0};
     std::unique_ptr<worker[]> workers;
@@ -121,8 +123,15 @@ class thread_pool {
         for (std::size_t i = 0; i < n; ++i) body(i, 0);
         return;
       }
-      BITNET_ASSERT(gate.load(std::memory_order_relaxed) == 0,
-                    "parallel_for called inside a task or by two threads at once");
+      if (busy.test_and_set(std::memory_order_acquire)) {  // another caller has the threads
+        for (std::size_t i = 0; i < n; ++i) body(i, 0);
+        return;
+      }
+      run_shared(n, body);
+      busy.clear(std::memory_order_release);
+    }
+
+    void run_shared(std::size_t n, const parallel_task& body) noexcept {
       task = &body;
       const std::size_t share = n / concurrency;
       const std::size_t longer = n % concurrency;  // the first shares have one index more

@@ -50,7 +50,7 @@ class dynamic_model {
     return weights_->bytes_per_token();
   }
   /// Bytes of weights in memory of our own, beside the mapped file.
-  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weights_->repacked_bytes(); }
+  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weights_->weight_bytes(); }
 
   /// Continues `prompt` in a session of its own: tokenizes it with the vocabulary's rules, and
   /// calls on_text with each piece of whole characters until it returns false, the model ends its
@@ -60,8 +60,9 @@ class dynamic_model {
       function_ref<bool(std::string_view piece)> on_text) const {
     BITNET_TRY(const auto tokens, tokenizer_.encode(prompt));
     session_options sizes;
+    const std::size_t most = std::max<std::size_t>(shape().context, 1);
     sizes.context =
-        std::min(std::max<std::size_t>(shape().context, 1), tokens.size() + options.max_tokens + 1);
+        options.max_tokens >= most ? most : std::min(most, tokens.size() + options.max_tokens + 1);
     BITNET_TRY(auto s, session<dynamic_model>::make(*this, threads(), sizes));
     return bitnet::generate(s, tokenizer_, tokens, options, on_text);
   }
@@ -81,7 +82,7 @@ class dynamic_model {
     [[nodiscard]] virtual nn::dynamic_kernels kernels() const noexcept = 0;
     [[nodiscard]] virtual const gguf::document& document() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t bytes_per_token() const noexcept = 0;
-    [[nodiscard]] virtual std::uint64_t repacked_bytes() const noexcept = 0;
+    [[nodiscard]] virtual std::uint64_t weight_bytes() const noexcept = 0;
     [[nodiscard]] virtual nn::activations hidden(nn::context<>& c) const = 0;
     [[nodiscard]] virtual nn::activations logits(nn::context<>& c, nn::activations state) const = 0;
   };

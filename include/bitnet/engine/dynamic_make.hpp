@@ -26,7 +26,7 @@ struct dynamic_model::holder final : dynamic_model::weights {
   nn::dynamic_kernels kernels() const noexcept override { return fixed.kernels(); }
   const gguf::document& document() const noexcept override { return fixed.document(); }
   std::uint64_t bytes_per_token() const noexcept override { return fixed.bytes_per_token(); }
-  std::uint64_t repacked_bytes() const noexcept override { return fixed.repacked_bytes(); }
+  std::uint64_t weight_bytes() const noexcept override { return fixed.weight_bytes(); }
   nn::activations hidden(nn::context<>& c) const override { return fixed.hidden(c); }
   nn::activations logits(nn::context<>& c, nn::activations state) const override {
     return fixed.logits(c, state);
@@ -47,6 +47,11 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
 
   dynamic_model m;
   BITNET_TRY(m.architecture_, document.meta().get<std::string_view>("general.architecture"));
+  if (!models::visit_architecture(m.architecture_, [](auto) {}))
+    return error{errc::unsupported,
+                 "this architecture is not supported; bitnet-b1.58, bitnet-25, bitnet, llama and "
+                 "qwen3 are",
+                 m.architecture_};
   if (document.tensors().empty())
     return error{errc::missing, "the file holds a vocabulary but no weights", "token_embd.weight"};
   BITNET_TRY(const auto vocabulary, read_vocabulary(document.meta()));
@@ -55,7 +60,7 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
   m.pool_ = std::make_unique<thread_pool>(std::move(pool));
 
   status loaded;
-  const bool known = models::visit_architecture(m.architecture_, [&](auto architecture) {
+  models::visit_architecture(m.architecture_, [&](auto architecture) {
     using A = typename decltype(architecture)::type;
     auto fixed = load<A>(std::move(document), m.threads(), options, nn::dynamic_kernels{*table});
     if (!fixed) {
@@ -64,11 +69,6 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
       m.weights_ = std::make_unique<holder<A>>(*std::move(fixed));
     }
   });
-  if (!known)
-    return error{errc::unsupported,
-                 "this architecture is not supported; bitnet-b1.58, bitnet-25, bitnet, llama and "
-                 "qwen3 are",
-                 m.architecture_};
   BITNET_CHECK(std::move(loaded));
   if (m.tokenizer_.size() > m.shape().vocab)
     return error{errc::shape, "the vocabulary has more tokens than the embedding has rows",
@@ -77,3 +77,5 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
 }
 
 BITNET_NAMESPACE_END
+
+#undef BITNET_MAYBE_INLINE

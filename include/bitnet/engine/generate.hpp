@@ -9,6 +9,7 @@
 #include <bitnet/text/stream.hpp>
 #include <bitnet/text/tokenizer.hpp>
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ enum class stop_reason : std::uint8_t {
   callback  ///< on_text returned false
 };
 
+/// Name of a reason, for people.
 [[nodiscard]] constexpr std::string_view name_of(stop_reason reason) noexcept {
   switch (reason) {
     case stop_reason::max_tokens:
@@ -52,6 +54,7 @@ enum class stop_reason : std::uint8_t {
   return "unknown";
 }
 
+/// What a generation did.
 struct generate_result {
   std::size_t prompt_tokens = 0;
   std::vector<token> tokens;  ///< generated, a final end-of-text token included
@@ -79,17 +82,20 @@ template <class Session>
 
   std::vector<token> seen;
   generate_result out;
-  seen.reserve(options.history.size() + prompt.size() + options.max_tokens);
+  // What the context leaves room for: the last token is not fed back and needs none.
+  const std::size_t room = session.capacity() - session.position();
+  const std::size_t most = std::min(options.max_tokens, room - std::min(room, prompt.size()) + 1);
+  seen.reserve(options.history.size() + prompt.size() + most);
   seen.assign(options.history.begin(), options.history.end());
   seen.insert(seen.end(), prompt.begin(), prompt.end());
-  out.tokens.reserve(options.max_tokens);
+  out.tokens.reserve(most);
   out.prompt_tokens = prompt.size();
 
   if (prompt.empty() && session.logits().empty())
     return error{errc::invalid_argument, "there is nothing to continue: the prompt has no tokens",
                  "prompt"};
+  BITNET_TRY(auto choose, sampler::make(options.sampling, session.vocab()));
   BITNET_CHECK(session.feed(prompt));
-  BITNET_TRY(auto choose, sampler::make(options.sampling, session.logits().size()));
 
   while (out.tokens.size() < options.max_tokens) {
     const token next = choose.sample(session.logits(), seen, out.tokens.size());

@@ -38,22 +38,24 @@ class architecture_keys {
   [[nodiscard]] result<float> number_or(std::string_view name, float fallback, float above) const {
     BITNET_TRY(const auto x, metadata_->get_or<float>(key(name), fallback));
     if (!(x > above) || x > 3.0e38F)
-      return error{errc::malformed, "the number is out of range", key(name)};
+      return wrong(errc::malformed, "the number is out of range", name);
     return x;
   }
   [[nodiscard]] result<std::string_view> text_or(std::string_view name,
                                                  std::string_view fallback) const {
     return metadata_->get_or<std::string_view>(key(name), fallback);
   }
+  /// An error about a key, with the place of its value in the file.
   [[nodiscard]] error wrong(errc code, const char* message, std::string_view name) const {
-    return error{code, message, key(name)};
+    const auto* value = metadata_->find(key(name));
+    return error{code, message, key(name), value != nullptr ? value->offset() : error::no_offset};
   }
 
  private:
   [[nodiscard]] result<std::size_t> bounded(std::string_view name, std::uint64_t n,
                                             std::uint64_t least, std::uint64_t most) const {
-    if (n < least) return error{errc::malformed, "the number is too small", key(name)};
-    if (n > most) return error{errc::limit, "the number is over this library's limit", key(name)};
+    if (n < least) return wrong(errc::malformed, "the number is too small", name);
+    if (n > most) return wrong(errc::limit, "the number is over this library's limit", name);
     return static_cast<std::size_t>(n);
   }
 
@@ -67,12 +69,14 @@ class architecture_keys {
     return keys.wrong(errc::malformed, "rotary dimensions come in pairs", "rope.dimension_count");
   BITNET_TRY(h.rope.base, keys.number_or("rope.freq_base", 10000.0F, 1.0F));
 
-  BITNET_TRY(auto scaling, keys.text_or("rope.scaling.type", "none"));
-  BITNET_TRY(h.rope.factor, keys.number_or("rope.scaling.factor", 1.0F, 0.0F));
-  if (keys.contains("rope.scale_linear")) {  // the older name of a linear factor
-    BITNET_TRY(h.rope.factor, keys.number_or("rope.scale_linear", 1.0F, 0.0F));
-    if (scaling == "none") scaling = "linear";
-  }
+  // A factor without a type means linear scaling, as in llama.cpp; a factor of 0 means 1.
+  const std::string_view factor_key =
+      keys.contains("rope.scaling.factor") ? "rope.scaling.factor" : "rope.scale_linear";
+  BITNET_TRY(h.rope.factor, keys.number_or(factor_key, 1.0F, -1e-30F));
+  if (h.rope.factor <= 0.0F) h.rope.factor = 1.0F;
+  BITNET_TRY(const auto scaling,
+             keys.text_or("rope.scaling.type", keys.contains(factor_key) ? "linear" : "none"));
+  BITNET_TRY(h.rope.attention_factor, keys.number_or("rope.scaling.attn_factor", 1.0F, 0.0F));
   if (scaling == "none") {
     h.rope.scaling = nn::rope_scaling::none;
   } else if (scaling == "linear") {
@@ -83,7 +87,6 @@ class architecture_keys {
       return keys.wrong(errc::malformed, "a YaRN factor is at least 1", "rope.scaling.factor");
     BITNET_TRY(h.rope.original_context,
                keys.size_or("rope.scaling.original_context_length", h.context, 1, 1U << 30));
-    BITNET_TRY(h.rope.attention_factor, keys.number_or("rope.scaling.attn_factor", 1.0F, 0.0F));
     for (const std::string_view name :
          {"rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow",
           "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_attn_factor",
@@ -113,7 +116,10 @@ class architecture_keys {
     const auto* value = m.find(keys.key(name));
     const auto number = value->as<double>();
     const auto integer = value->as<std::int64_t>();
-    const bool neutral = (number && *number == 0.0) || (integer && *integer == 0);
+    const bool scales = name.ends_with("_scale") || name.ends_with(".scale");
+    const double unit = scales ? 1.0 : 0.0;  // the value that changes nothing, beside 0
+    const bool neutral =
+        (number && (*number == 0.0 || *number == unit)) || (integer && *integer == 0);
     if (!neutral)
       return keys.wrong(errc::unsupported, "this setting is not supported by the architecture",
                         name);
@@ -145,12 +151,19 @@ class architecture_keys {
     return keys.wrong(errc::malformed, "the width must be a multiple of the heads",
                       "attention.head_count");
   BITNET_TRY(h.head_dim, keys.size_or("attention.key_length", h.dim / h.heads, 2, 65536));
+  // A row of a matrix is at most so long: sums over it stay in 32 bits.
+  if (h.q_dim() > (std::size_t{1} << 22))
+    return keys.wrong(errc::limit, "the heads together are over this library's limit",
+                      "attention.head_count");
   BITNET_TRY(const auto value_dim, keys.size_or("attention.value_length", h.head_dim, 1, 65536));
   if (value_dim != h.head_dim)
     return keys.wrong(errc::unsupported, "keys and values of different length are not supported",
                       "attention.value_length");
   BITNET_TRY(h.context, keys.size("context_length", 1, 1U << 30));
-  BITNET_TRY(h.norm_eps, keys.number_or("attention.layer_norm_rms_epsilon", 1e-5F, -1e-30F));
+  constexpr std::string_view epsilon = "attention.layer_norm_rms_epsilon";
+  if (!keys.contains(epsilon)) return keys.wrong(errc::missing, "the file lacks this key", epsilon);
+  BITNET_TRY(h.norm_eps, keys.number_or(epsilon, 0.0F, -1.0F));
+  if (h.norm_eps < 0.0F) return keys.wrong(errc::malformed, "the number is out of range", epsilon);
   BITNET_CHECK(detail::read_rope(keys, h));
 
   BITNET_TRY(const auto activation, keys.text_or("hidden_activation", ""));

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <bitnet/core/function_ref.hpp>
+#include <bitnet/quant/activation.hpp>
 
 #include <cstdint>
+#include <optional>
 
 BITNET_NAMESPACE_BEGIN
 
@@ -17,10 +19,15 @@ enum class arithmetic : std::uint8_t {
 /// Choices made when a model is loaded. Nothing is owned.
 struct load_options {
   arithmetic math = arithmetic::automatic;
+  /// How inputs of integer matrices inside blocks are rounded, where the file's formats do not say
+  /// it right: ternary weights get per_token, as BitNet trains; a ternary model trained with float
+  /// activations (TriLM) does better with per_block or two_planes. Not float32.
+  std::optional<quant::activation_kind> input = {};
   /// The file's I2_S tensors have the 64/16 order that some ARM builds of bitnet.cpp wrote.
   bool i2_s_arm = false;
-  /// Called with bytes of tensors bound so far and in all, or null. On the loading thread.
-  const function_ref<void(std::uint64_t done, std::uint64_t total)>* progress = nullptr;
+  /// Called with bytes of tensors bound so far and in all, on the loading thread. What it refers to
+  /// must outlive the call that loads: name the lambda before.
+  std::optional<function_ref<void(std::uint64_t done, std::uint64_t total)>> progress = {};
 };
 
 BITNET_NAMESPACE_END

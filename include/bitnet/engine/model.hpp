@@ -41,7 +41,7 @@ class model {
   /// Bytes of weights that decoding one token reads: every matrix once, and the head.
   [[nodiscard]] std::uint64_t bytes_per_token() const noexcept { return bytes_per_token_; }
   /// Bytes of memory that repacked weights take, beside the file's own.
-  [[nodiscard]] std::uint64_t repacked_bytes() const noexcept { return repacked_bytes_; }
+  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weight_bytes_; }
 
   /// Use load().
   [[nodiscard]] static result<model> make(gguf::document document, executor_ref threads,
@@ -56,6 +56,9 @@ class model {
       : document_{std::move(document)}, kernels_{kernels} {}
 
   [[nodiscard]] status bind(executor_ref threads, const load_options& options) {
+    if (options.input == quant::activation_kind::float32)
+      return error{errc::invalid_argument,
+                   "integer kernels need int8 inputs; see arithmetic::exact", "input"};
     const gguf::metadata& meta = document_.meta();
     BITNET_TRY(const auto name, meta.get<std::string_view>("general.architecture"));
     if (std::find(A::gguf_names.begin(), A::gguf_names.end(), name) == A::gguf_names.end())
@@ -80,7 +83,7 @@ class model {
       return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
     detail::tensor_binder v{document_,  threads, options, A::bitnet_activations,
                             h.norm_eps, floats_};
-    v("token_embd", decoder_.tokens, h.vocab, h.dim);
+    v("token_embd", decoder_.embed, h.vocab, h.dim);
     decoder_.blocks.resize(h.layers);
     for (std::size_t i = 0; i < h.layers && v.ok(); ++i) {
       v.prefix("blk." + std::to_string(i) + ".");
@@ -120,7 +123,7 @@ class model {
     for (auto& block : decoder_.blocks) block.tensors(v, decoder_.shape);
     v("output", decoder_.head, 0, 0);
     bytes_per_token_ = v.read;
-    repacked_bytes_ = v.repacked;
+    weight_bytes_ = v.repacked;
   }
 
   gguf::document document_;
@@ -128,7 +131,7 @@ class model {
   nn::decoder<typename A::block> decoder_;
   std::vector<aligned_buffer<float>> floats_;
   std::uint64_t bytes_per_token_ = 0;
-  std::uint64_t repacked_bytes_ = 0;
+  std::uint64_t weight_bytes_ = 0;
 };
 
 /// Loads a model of a known architecture, repacking on `threads`. The result owns the document.

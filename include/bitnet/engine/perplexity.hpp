@@ -54,6 +54,9 @@ template <class Session>
                  "context"};
   if (tokens.size() < context)
     return error{errc::invalid_argument, "the text is shorter than one context", "text"};
+  for (const token t : tokens)
+    if (t < 0 || static_cast<std::size_t>(t) >= session.vocab())
+      return error{errc::invalid_argument, "a token id is outside the vocabulary", "tokens"};
   perplexity_result total;
   total.chunks_total = tokens.size() / context;
   std::vector<token> chunk(context);

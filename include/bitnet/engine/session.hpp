@@ -9,7 +9,7 @@
 #include <bitnet/nn/context.hpp>
 
 #include <algorithm>
-#include <memory>
+#include <limits>
 #include <span>
 
 BITNET_NAMESPACE_BEGIN
@@ -51,8 +51,10 @@ class session {
                                             session_options options) noexcept {
     BITNET_CHECK(complete(model, options));
     const nn::hparams& h = model.shape();
-    const auto kv = nn::kv_cache::bytes(h, options.context, options.kv);
-    if (!kv) return error{errc::out_of_memory, "the KV cache does not fit in memory", "context"};
+    auto kv = nn::kv_cache::bytes(h, options.context, options.kv);
+    if (kv) kv = checked_align(*kv, cache_line);
+    if (!kv || *kv > std::numeric_limits<std::size_t>::max() / 2)
+      return error{errc::out_of_memory, "the KV cache does not fit in memory", "context"};
 
     const nn::kv_cache nothing{h, options.context, options.kv, {}};
     const nn::step_row any{.id = 0, .position = 0, .cache = &nothing, .wants_logits = true};
@@ -63,14 +65,15 @@ class session {
     context_type c{model.kernels(), threads, dry, h, rows.span()};
     auto state = model.hidden(c);
     (void)model.logits(c, state.slice(0, std::min(options.batch, logit_rows)));
-    return plan{round_up(*kv, cache_line), dry.peak() + cache_line};
+    return plan{static_cast<std::size_t>(*kv), dry.peak() + cache_line};
   }
 
   /// Fails when an option is out of range or memory is short.
   [[nodiscard]] static result<session> make(const Model& model, executor_ref threads,
                                             session_options options = {}) noexcept {
     BITNET_TRY(const auto need, measure(model, threads, options));
-    BITNET_TRY(auto memory, aligned_buffer<std::byte>::make(need.total(), "session memory"));
+    BITNET_TRY(auto memory,
+               aligned_buffer<std::byte>::uninitialized(need.total(), "session memory"));
     BITNET_CHECK(complete(model, options));
     session s{model, threads, options};
     s.memory_ = std::move(memory);
@@ -86,7 +89,8 @@ class session {
   /// tokens do not fit; in both cases nothing has changed.
   [[nodiscard]] status feed(std::span<const token> tokens) noexcept { return run(tokens, nullptr); }
 
-  /// As feed, and calls on_logits(i, scores) for every token i of `tokens`, in order.
+  /// As feed, and calls on_logits(i, scores) for every token i of `tokens`, in order. The callback
+  /// must not throw and not use the session.
   [[nodiscard]] status score(
       std::span<const token> tokens,
       function_ref<void(std::size_t, std::span<const float>)> on_logits) noexcept {
@@ -97,6 +101,8 @@ class session {
   /// after rewind. Valid until the next call that changes the session.
   [[nodiscard]] std::span<const float> logits() const noexcept { return logits_; }
 
+  /// Size of the vocabulary: tokens are 0 .. vocab() - 1.
+  [[nodiscard]] std::size_t vocab() const noexcept { return model_->shape().vocab; }
   /// Tokens in the sequence, and how many fit.
   [[nodiscard]] std::size_t position() const noexcept { return position_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return cache_.capacity(); }
@@ -134,9 +140,8 @@ class session {
   }
 
   [[nodiscard]] status run(std::span<const token> tokens, logits_callback* on_logits) noexcept {
-    const std::size_t vocab = model_->shape().vocab;
     for (const token t : tokens)
-      if (t < 0 || static_cast<std::size_t>(t) >= vocab)
+      if (t < 0 || static_cast<std::size_t>(t) >= vocab())
         return error{errc::invalid_argument, "a token id is outside the vocabulary", "tokens"};
     if (tokens.size() > capacity() - position_)
       return error{errc::context_full, "the tokens do not fit in the session's context", "tokens"};

@@ -79,7 +79,9 @@ class tensor_binder {
     bind_matrix(*t, layer, bitnet_activations_);
     if (const auto* s = take(std::string{name} + ".scale")) {
       if (!check_shape(*s, 1, 1)) return;
-      layer.weight.output_scale = to_floats(*s)[0];
+      const auto scale = to_floats(*s);
+      if (scale.empty()) return;
+      layer.weight.output_scale = scale[0];
     }
     if (const auto* b = take(std::string{name} + ".bias")) {
       if (!check_shape(*b, rows, 1)) return;
@@ -113,7 +115,7 @@ class tensor_binder {
     if (t != nullptr) {
       used_.push_back(t);
       done_ += t->data.size();
-      if (options_.progress != nullptr) (*options_.progress)(done_, total_);
+      if (options_.progress) (*options_.progress)(done_, total_);
     }
     return t;
   }
@@ -203,16 +205,20 @@ class tensor_binder {
     w.input = activation_kind::float32;
     if (!exact && format.tileable) {
       const bool per_token = bitnet_input || is_bitnet_format(*format_of(t.type, options_));
-      w.input = per_token ? activation_kind::per_token : activation_kind::per_block;
+      w.input = options_.input ? *options_.input
+                : per_token    ? activation_kind::per_token
+                               : activation_kind::per_block;
       auto tiles = format.make_tiled(w.bytes, threads_, t.name);
       if (!tiles) return fail(tiles.error());
-      const std::size_t unit = per_token ? tiles->plan().group : quant::activation_block;
+      const std::size_t unit =
+          w.input == activation_kind::per_token ? tiles->plan().group : quant::activation_block;
       if (std::min(unit, w.cols) > quant::max_unit_columns(format.tile))
         return fail({errc::limit, "rows this long would overflow the integer sums", t.name});
       w.tiles = *std::move(tiles);
       w.storage = nn::weight_storage::tiled;
       w.read_bytes = w.tiles.bytes();
       w.owned = {};
+      w.bytes.data = nullptr;
       return;
     }
     if (!exact && bitnet_input) w.input = activation_kind::per_token;

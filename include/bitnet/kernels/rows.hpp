@@ -8,6 +8,8 @@
 #include <bitnet/kernels/table.hpp>
 #include <bitnet/quant/format.hpp>
 
+#include <algorithm>
+
 BITNET_NAMESPACE_BEGIN
 namespace kernels {
 
@@ -26,8 +28,9 @@ void gemm_rows(isa::scalar, F, const kernel_table& table, quant::packed_rows w,
 inline void dequantize(const quant::quantized_rows& q, std::size_t row, float* y) noexcept {
   const std::int8_t* values = q.values + row * q.padded();
   const float* scales = q.scales + row * q.blocks();
-  for (std::size_t i = 0; i < q.cols; ++i)
-    y[i] = static_cast<float>(values[i]) * scales[i / q.block];
+  for (std::size_t first = 0; first < q.cols; first += q.block, ++scales)
+    for (std::size_t i = first; i < std::min(first + q.block, q.cols); ++i)
+      y[i] = static_cast<float>(values[i]) * *scales;
 }
 
 /// What quantizing x into row `row` of q lost: x minus what dequantize gives.
@@ -35,8 +38,9 @@ inline void rounding_error(const float* x, const quant::quantized_rows& q, std::
                            float* y) noexcept {
   const std::int8_t* values = q.values + row * q.padded();
   const float* scales = q.scales + row * q.blocks();
-  for (std::size_t i = 0; i < q.cols; ++i)
-    y[i] = fused_multiply_add(static_cast<float>(-values[i]), scales[i / q.block], x[i]);
+  for (std::size_t first = 0; first < q.cols; first += q.block, ++scales)
+    for (std::size_t i = first; i < std::min(first + q.block, q.cols); ++i)
+      y[i] = fused_multiply_add(static_cast<float>(-values[i]), *scales, x[i]);
 }
 
 }  // namespace kernels

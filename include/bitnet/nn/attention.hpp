@@ -29,20 +29,23 @@ void store_row(const C& c, const step_row& row, const float* k, const float* v) 
   }
 }
 
-/// The query heads of one row that share KV head `kv`.
+/// Query heads whose attention is one piece of work: they share the reading of keys and values.
+inline constexpr std::size_t attention_heads = 4;
+
+/// Query heads [first, first + count) of one row, which share a KV head.
 template <class T, class C>
 [[nodiscard]] kernels::attention_task<T> attention_of(const C& c, const step_row& row,
-                                                      std::size_t kv, const float* q, float* out,
+                                                      std::size_t first, std::size_t count,
+                                                      const float* q, float* out,
                                                       float* scores) noexcept {
   const hparams& h = c.shape();
-  const std::size_t group = h.heads / h.kv_heads;
-  const std::size_t first = kv * group * h.head_dim;
-  return {.q = q + first,
+  const std::size_t kv = first / (h.heads / h.kv_heads);
+  return {.q = q + first * h.head_dim,
           .k = row.cache->template keys<T>(c.layer, kv),
           .v = row.cache->template values<T>(c.layer, kv),
-          .out = out + first,
+          .out = out + first * h.head_dim,
           .scores = scores,
-          .heads = group,
+          .heads = count,
           .head_stride = h.head_dim,
           .head_dim = h.head_dim,
           .positions = row.position + 1,
@@ -62,20 +65,27 @@ template <class C>
 
   std::size_t longest = 0;  // positions that any row of this step may see
   for (const step_row& row : rows) longest = std::max(longest, row.cache->capacity());
-  const std::size_t scores_each = h.heads / h.kv_heads * round_up(longest, 16);
+  const std::size_t group = h.heads / h.kv_heads;
+  const std::size_t together = std::min(group, detail::attention_heads);
+  const std::size_t pieces = ceil_div(group, together);  // of a group
+  const std::size_t scores_each = together * round_up(longest, 16);
   float* scores = c.template take<float>(c.concurrency() * scores_each);
 
   c.each_row(rows.size(),
              [&](std::size_t r) { detail::store_row(c, rows[r], k.row(r), v.row(r)); });
-  c.parallel(rows.size() * h.kv_heads, [&](std::size_t i, std::size_t worker) {
-    const std::size_t r = i / h.kv_heads;
-    const std::size_t kv = i % h.kv_heads;
+  c.parallel(rows.size() * h.kv_heads * pieces, [&](std::size_t i, std::size_t worker) {
+    const std::size_t r = i / (h.kv_heads * pieces);
+    const std::size_t kv = i / pieces % h.kv_heads;
+    const std::size_t skip = i % pieces * together;  // query heads of the group before this piece
+    const std::size_t first = kv * group + skip;
+    const std::size_t count = std::min(together, group - skip);
     float* mine = scores + worker * scores_each;
     if (rows[r].cache->type() == kv_type::f16) {
-      c.kernels().attend_f16(detail::attention_of<f16>(c, rows[r], kv, q.row(r), out.row(r), mine));
+      c.kernels().attend_f16(
+          detail::attention_of<f16>(c, rows[r], first, count, q.row(r), out.row(r), mine));
     } else {
       c.kernels().attend_f32(
-          detail::attention_of<float>(c, rows[r], kv, q.row(r), out.row(r), mine));
+          detail::attention_of<float>(c, rows[r], first, count, q.row(r), out.row(r), mine));
     }
   });
   return out;

@@ -31,7 +31,9 @@ struct step_row {
 /// Kernels chosen at run time, once for each step.
 class dynamic_kernels {
  public:
+  /// Those given, or the best of this machine.
   explicit dynamic_kernels(const kernels::kernel_table& table) noexcept : table_{&table} {}
+  dynamic_kernels() noexcept : dynamic_kernels{kernels::best_table()} {}
   [[nodiscard]] const kernels::kernel_table& operator*() const noexcept { return *table_; }
   /// f(tag) with the tag of the chosen instruction set, for kernels that users add by overloads.
   template <class F>

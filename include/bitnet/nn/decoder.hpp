@@ -18,17 +18,17 @@ namespace nn {
 template <class Block>
 struct decoder {
   hparams shape;
-  embedding tokens;
+  embedding embed;
   rope_frequencies frequencies;
   std::vector<Block> blocks;
   rms_norm output_norm;
-  linear<> head;  ///< reads the embedding's bytes where the file has no head of its own
+  linear<> head;  ///< the embedding's matrix where the file has no head of its own
 
   /// Runs every block over the rows of the step and returns the normalised state, [rows][dim], of
   /// the rows that want logits, in order.
   template <class C>
   [[nodiscard]] activations hidden(C& c) const {
-    auto x = tokens(c);
+    auto x = embed(c);
     frequencies.angles(c);
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const auto scope = c.scope();

@@ -30,7 +30,7 @@ struct rope_hparams {
   rope_order order = rope_order::halves;
   rope_scaling scaling = rope_scaling::none;
   float factor = 1.0F;            ///< context extension, above 0
-  float attention_factor = 1.0F;  ///< YaRN: extra factor on cos and sin
+  float attention_factor = 1.0F;  ///< factor on cos and sin
   std::size_t original_context = 0;
 };
 

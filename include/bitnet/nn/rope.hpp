@@ -28,6 +28,7 @@ struct rope_frequencies {
     const double base = h.base;
     const double dims = static_cast<double>(h.dims);
     const double squeeze = h.scaling == rope_scaling::none ? 1.0 : 1.0 / h.factor;
+    f.magnitude = h.attention_factor;
     double low = 0.0;
     double high = 0.0;
     if (h.scaling == rope_scaling::yarn) {
@@ -38,8 +39,8 @@ struct rope_frequencies {
       };
       low = std::max(0.0, std::floor(pair_that_turns(32.0)));
       high = std::min(dims - 1.0, std::ceil(pair_that_turns(1.0)));
-      f.magnitude = static_cast<float>((1.0 + 0.1 * std::log(static_cast<double>(h.factor))) *
-                                       h.attention_factor);
+      f.magnitude *=
+          static_cast<float>(std::fma(0.1, std::log(static_cast<double>(h.factor)), 1.0));
     }
     for (std::size_t i = 0; i < pairs; ++i) {
       double theta = std::pow(base, -2.0 * static_cast<double>(i) / dims);
@@ -49,7 +50,7 @@ struct rope_frequencies {
         const double ramp = (static_cast<double>(i) - low) / std::max(0.001, high - low);
         keep = 1.0 - std::clamp(ramp, 0.0, 1.0);
       }
-      f.per_position[i] = theta * (squeeze * (1.0 - keep) + keep);
+      f.per_position[i] = theta * std::fma(squeeze, 1.0 - keep, keep);
     }
     return f;
   }

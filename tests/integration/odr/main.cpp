@@ -15,6 +15,7 @@ DECLARE(baseline)
 DECLARE(no_exceptions)
 #if defined(HAVE_X86_UNITS)
 DECLARE(avx2)
+DECLARE(avx2_alone)
 DECLARE(avx512)
 #endif
 
@@ -22,17 +23,17 @@ int main() {
   const std::set<const void*> templates {
     template_in_baseline(), template_in_no_exceptions(),
 #if defined(HAVE_X86_UNITS)
-        template_in_avx2(), template_in_avx512(),
+        template_in_avx2(), template_in_avx2_alone(), template_in_avx512(),
 #endif
   };
   const std::set<const void*> inlines {
     inline_in_baseline(), inline_in_no_exceptions(),
 #if defined(HAVE_X86_UNITS)
-        inline_in_avx2(), inline_in_avx512(),
+        inline_in_avx2(), inline_in_avx2_alone(), inline_in_avx512(),
 #endif
   };
 #if defined(HAVE_X86_UNITS)
-  constexpr std::size_t units = 4;
+  constexpr std::size_t units = 5;
 #else
   constexpr std::size_t units = 2;
 #endif
