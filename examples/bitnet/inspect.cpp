@@ -226,8 +226,11 @@ json to_json(const bitnet::gguf::document& document, const report& r,
   return out;
 }
 
+/// Names come from the file: bytes that a terminal would obey are shown as '?'.
 std::string padded(std::string_view s, std::size_t width) {
   std::string out{s};
+  for (char& c : out)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   out.resize(std::max(out.size(), width), ' ');
   return out;
 }

@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <exception>
 
 namespace cli {
 namespace {
@@ -53,9 +54,15 @@ void logits(const logits_options& options) {
   const stopwatch watch;
   std::size_t scored = 0;
   std::size_t not_finite = 0;
+  std::exception_ptr failed;  // nothing may be thrown through the library
   const auto take = [&](std::size_t, std::span<const float> scores) {
+    if (failed) return;
     for (const float x : scores) not_finite += std::isfinite(x) ? 0U : 1U;
-    out.write(scores);
+    try {
+      out.write(scores);
+    } catch (...) {
+      failed = std::current_exception();
+    }
     ++scored;
     bar.update(scored, tokens.size());
   };
@@ -63,6 +70,7 @@ void logits(const logits_options& options) {
     stop_if_interrupted();
     const std::size_t n = std::min(options.memory.batch, tokens.size() - done);
     check(s.score(std::span{tokens}.subspan(done, n), take), "cannot score");
+    if (failed) std::rethrow_exception(failed);
     done += n;
   }
   out.finish();

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
@@ -74,8 +75,10 @@ void stop_if_interrupted() {
 }
 
 void put(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw failure{exit_code::interrupted, "stdout was closed or cannot be written"};
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return;
+  if (errno == ENOSPC) throw failure{exit_code::file, "stdout cannot be written: no space left"};
+  throw failure{exit_code::interrupted, "stdout was closed or cannot be written"};
 }
 
 void progress::update(std::uint64_t done, std::uint64_t total, std::string_view suffix) {

@@ -244,3 +244,30 @@ TEST_CASE("a file appears under its name at commit, whole, and not at all withou
   CHECK(gguf::file_sink::create(dir / "no/such/folder").error().code() == errc::io);
   CHECK(gguf::file_sink::create("").error().code() == errc::invalid_argument);
 }
+
+TEST_CASE("a file sink follows links and leaves what is no file alone") {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  const fs::path at = fs::temp_directory_path(ec) / "bitnet-sink-names";
+  fs::remove_all(at, ec);
+  REQUIRE(fs::create_directories(at, ec));
+  const std::byte one{1};
+  const auto write = [&](const fs::path& path) {
+    auto sink = gguf::file_sink::create(path.string());
+    return sink && sink->write({&one, 1}) && sink->commit();
+  };
+  CHECK(write(at / "file"));
+  fs::create_symlink(at / "file", at / "link", ec);
+  REQUIRE(!ec);
+  CHECK(write(at / "link"));
+  CHECK(fs::is_symlink(at / "link", ec));
+  CHECK(fs::is_regular_file(at / "file", ec));
+  fs::create_symlink(at / "nothing", at / "dangling", ec);
+  for (const fs::path& other : {fs::path{"/dev/null"}, at, at / "dangling"}) {
+    const auto sink = gguf::file_sink::create(other.string());
+    CHECK(!sink);
+    if (!sink) CHECK(sink.error().code() == errc::io);
+  }
+  CHECK(fs::is_character_file("/dev/null", ec));
+  fs::remove_all(at, ec);
+}

@@ -66,7 +66,7 @@ class native_thread {
   ~native_thread() { join(); }
 
   /// Runs Entry(argument) on a new thread. The thread takes no signals: those are the host's.
-  /// errc::limit when the system refuses one more thread.
+  /// errc::out_of_memory when the system refuses one more thread.
   template <auto Entry>
   [[nodiscard]] static result<native_thread> start(void* argument) noexcept {
     native_thread thread;
@@ -102,7 +102,7 @@ class native_thread {
 
  private:
   static error refused() noexcept {
-    return {errc::limit, "the system refused to start a thread; ask for fewer", "threads"};
+    return {errc::out_of_memory, "the system refused to start a thread; ask for fewer", "threads"};
   }
 
 #if defined(_WIN32)

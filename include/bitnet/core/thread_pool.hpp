@@ -41,8 +41,8 @@ class thread_pool {
  public:
   static constexpr std::size_t max_threads = 1024;
 
-  /// errc::invalid_argument for more than max_threads, errc::limit if the system starts no more
-  /// threads, errc::out_of_memory.
+  /// errc::invalid_argument for more than max_threads, errc::out_of_memory if the system starts no
+  /// more threads, errc::out_of_memory.
   [[nodiscard]] static result<thread_pool> make(const thread_pool_options& options = {}) noexcept {
     const std::size_t threads =
         options.threads == 0 ? std::min(hardware_threads(), max_threads) : options.threads;

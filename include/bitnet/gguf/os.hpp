@@ -28,6 +28,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #endif
 
 BITNET_NAMESPACE_BEGIN
@@ -114,6 +115,12 @@ using file_handle = HANDLE;
                      MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) != 0;
 }
 inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(path).c_str()); }
+[[nodiscard]] inline bool may_replace(std::string& path) noexcept {
+  const DWORD what = GetFileAttributesW(wide(path).c_str());
+  constexpr DWORD other =
+      FILE_ATTRIBUTE_DIRECTORY | FILE_ATTRIBUTE_DEVICE | FILE_ATTRIBUTE_REPARSE_POINT;
+  return what == INVALID_FILE_ATTRIBUTES || (what & other) == 0;
+}
 
 #else
 
@@ -167,6 +174,20 @@ using file_handle = int;
 }
 [[nodiscard]] inline bool sync_file(file_handle f) noexcept { return ::fsync(f) == 0; }
 [[nodiscard]] inline bool close_file(file_handle f) noexcept { return ::close(f) == 0; }
+/// Whether a file may take this name: nothing has it, or a regular file. A link stays a link:
+/// `path` becomes what it points to.
+[[nodiscard]] inline bool may_replace(std::string& path) noexcept {
+  struct stat what {};
+  if (::lstat(path.c_str(), &what) != 0) return true;
+  if (S_ISLNK(what.st_mode)) {
+    char* target = ::realpath(path.c_str(), nullptr);
+    if (target == nullptr) return false;
+    path = target;
+    std::free(target);
+    if (::lstat(path.c_str(), &what) != 0) return false;
+  }
+  return S_ISREG(what.st_mode);
+}
 [[nodiscard]] inline bool rename_file(const std::string& from, const std::string& to) noexcept {
   if (std::rename(from.c_str(), to.c_str()) != 0) return false;
   // The new name is safe once the folder is on disk; a folder that cannot be synced is no failure.

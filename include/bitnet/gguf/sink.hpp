@@ -48,6 +48,9 @@ class file_sink {
     BITNET_CHECK(detail::check_path(path));
     file_sink s;
     s.path_ = path;
+    if (!detail::may_replace(s.path_))
+      return detail::path_error(errc::io, "what has this name is no file and is not replaced",
+                                path);
     // A name that is taken belongs to another writer, or to one that was ended.
     constexpr int attempts = 1000;
     for (int i = 0; i < attempts; ++i) {
