@@ -75,6 +75,7 @@ void stop_if_interrupted() {
 }
 
 void put(std::string_view text) {
+  if (text.empty()) return;
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
     return;
   if (errno == ENOSPC) throw failure{exit_code::file, "stdout cannot be written: no space left"};

@@ -77,6 +77,7 @@ bitnet::result<std::vector<std::byte>> random_model(const bitnet::nn::hparams& h
   BITNET_CHECK(size("attention.head_count", h.heads));
   BITNET_CHECK(size("attention.head_count_kv", h.kv_heads));
   BITNET_CHECK(size("context_length", h.context));
+  BITNET_CHECK(w.set(name + ".attention.layer_norm_rms_epsilon", h.norm_eps));
 
   tensor_list tensors;
   tensors.entries.push_back({"token_embd.weight", h.vocab, h.dim, true});

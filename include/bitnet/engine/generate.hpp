@@ -108,7 +108,7 @@ template <class Session>
     const bool hidden = !options.show_control && tokenizer.is_control(next);
     const std::string_view piece = hidden ? std::string_view{} : tokenizer.piece(next);
     called = false;
-    if (!characters.push(piece, pass) || (!called && !on_text({}))) {
+    if (!characters.push(piece, pass) || (!called && !on_text(""))) {
       out.reason = stops.matched() ? stop_reason::stop_string : stop_reason::callback;
       return out;
     }
