@@ -301,6 +301,7 @@ std::vector<std::byte> make_model(decisions& d) {
     (void)w.set(architecture + std::string{key}, static_cast<std::uint32_t>(value));
   };
   (void)w.set("general.architecture", architecture);
+  (void)w.set(architecture + ".attention.layer_norm_rms_epsilon", 1e-5F);
   size(".embedding_length", h.dim);
   size(".block_count", h.layers);
   size(".feed_forward_length", h.ffn);
