@@ -81,7 +81,7 @@ TEST_CASE("greedy continuations are the golden ones up to near-ties") {
   CHECK(checked == 16);
 }
 
-TEST_CASE("perplexity is within 0.15 % of the exact one") {
+TEST_CASE("perplexity is within 0.15 % of the exact one [full]") {
   if (!have_shared_models()) return;
   const std::string text = testing::read_text(shared("conformance/trained/ppl-text.txt"));
   for (const auto& t : trained) {
