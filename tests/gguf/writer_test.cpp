@@ -248,9 +248,8 @@ TEST_CASE("a file appears under its name at commit, whole, and not at all withou
 TEST_CASE("a file sink follows links and leaves what is no file alone") {
   namespace fs = std::filesystem;
   std::error_code ec;
-  const fs::path at = fs::temp_directory_path(ec) / "bitnet-sink-names";
-  fs::remove_all(at, ec);
-  REQUIRE(fs::create_directories(at, ec));
+  const folder own{"bitnet-sink-names"};
+  const fs::path& at = own.path;
   const std::byte one{1};
   const auto write = [&](const fs::path& path) {
     auto sink = gguf::file_sink::create(path.string());
@@ -269,5 +268,4 @@ TEST_CASE("a file sink follows links and leaves what is no file alone") {
     if (!sink) CHECK(sink.error().code() == errc::io);
   }
   CHECK(fs::is_character_file("/dev/null", ec));
-  fs::remove_all(at, ec);
 }

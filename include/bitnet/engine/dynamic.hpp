@@ -24,8 +24,9 @@ struct open_options : load_options {
 };
 
 /// A model whose architecture and formats were found in its file. Owns weights, tokenizer and a
-/// pool of threads. Movable while no session refers to it; immutable otherwise, but its pool serves
-/// one caller at a time, so sessions on several threads bring executors of their own.
+/// pool of threads. Movable while no session refers to it; immutable otherwise. Its pool serves one
+/// caller at a time and leaves others to their own thread, so sessions that run at once are faster
+/// with executors of their own.
 class dynamic_model {
  public:
   using kernels_type = nn::dynamic_kernels;
