@@ -55,9 +55,10 @@ function(bitnet_test_entry name program file labels)
 endfunction()
 
 function(bitnet_unit_tests)
-  # GCC reports this without a place, so no pragma in the file can silence it.
+  # Both are reported without a place in SIMDe, so no pragma in the file can silence them: vectors
+  # in GCC's calling convention, and loops that Clang is asked to vectorize but does not at -O1.
   set_source_files_properties(kernels/emulated_test.cpp PROPERTIES COMPILE_OPTIONS
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>)
+    "$<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>;$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>")
   add_library(bitnet_test_main OBJECT main.cpp)
   target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings)
   bitnet_settings(bitnet_test_main)
