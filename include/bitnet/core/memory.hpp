@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bitnet/core/checked.hpp>
+#include <bitnet/core/huge_pages.hpp>
 #include <bitnet/core/result.hpp>
 
 #include <cstddef>
@@ -35,7 +36,7 @@ class aligned_buffer {
   aligned_buffer(const aligned_buffer&) = delete;
   aligned_buffer& operator=(const aligned_buffer&) = delete;
   ~aligned_buffer() {
-    if (data_ != nullptr) ::operator delete (data_, std::align_val_t{cache_line});
+    if (data_ != nullptr) ::operator delete (data_, alignment(size_ * sizeof(T)));
   }
 
   /// `size` zeros; errc::out_of_memory when the allocator refuses. `what` names the purpose.
@@ -46,16 +47,20 @@ class aligned_buffer {
     return buffer;
   }
 
-  /// The same without touching the memory, so that the threads that fill it touch it first.
-  [[nodiscard]] static result<aligned_buffer> uninitialized(std::size_t size,
-                                                            std::string_view what) noexcept {
+  /// The same without touching the memory, so that the threads that fill it touch it first. What
+  /// is as large as a huge page lies on such pages where the system has them; ask with `dense` only
+  /// for memory that will be used whole, since each touch of a huge page takes all of it.
+  [[nodiscard]] static result<aligned_buffer> uninitialized(std::size_t size, std::string_view what,
+                                                            bool dense = false) noexcept {
     aligned_buffer buffer;
     if (size == 0) return buffer;
-    if (size > (std::numeric_limits<std::size_t>::max() - cache_line) / sizeof(T))
+    if (size > (std::numeric_limits<std::size_t>::max() - huge_page) / sizeof(T))
       return error{errc::out_of_memory, "the size does not fit in memory", what};
-    void* memory = ::operator new (size * sizeof(T), std::align_val_t{cache_line}, std::nothrow);
+    const std::size_t bytes = size * sizeof(T);
+    void* memory = ::operator new (bytes, alignment(bytes), std::nothrow);
     if (memory == nullptr)
       return error{errc::out_of_memory, "the allocator returned no memory", what};
+    if (dense) ask_for_huge_pages(memory, bytes);
     buffer.data_ = static_cast<T*>(memory);
     buffer.size_ = size;
     return buffer;
@@ -70,6 +75,10 @@ class aligned_buffer {
   [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return data_[i]; }
 
  private:
+  [[nodiscard]] static constexpr std::align_val_t alignment(std::size_t bytes) noexcept {
+    return std::align_val_t{bytes < huge_page ? cache_line : huge_page};
+  }
+
   T* data_ = nullptr;
   std::size_t size_ = 0;
 };

@@ -37,6 +37,9 @@ class dynamic_model {
   [[nodiscard]] nn::activations logits(nn::context<>& c, nn::activations state) const {
     return weights_->logits(c, state);
   }
+  void best(nn::context<>& c, nn::activations state, matrix_view<scored_token> out) const {
+    weights_->best(c, state, out);
+  }
 
   /// Value of general.architecture.
   [[nodiscard]] std::string_view architecture() const noexcept { return architecture_; }
@@ -86,6 +89,8 @@ class dynamic_model {
     [[nodiscard]] virtual std::uint64_t weight_bytes() const noexcept = 0;
     [[nodiscard]] virtual nn::activations hidden(nn::context<>& c) const = 0;
     [[nodiscard]] virtual nn::activations logits(nn::context<>& c, nn::activations state) const = 0;
+    virtual void best(nn::context<>& c, nn::activations state,
+                      matrix_view<scored_token> out) const = 0;
   };
   template <class A>
   struct holder;

@@ -91,14 +91,17 @@ template <class Session>
   out.tokens.reserve(most);
   out.prompt_tokens = prompt.size();
 
-  if (prompt.empty() && session.logits().empty())
+  if (prompt.empty() && !session.ready())
     return error{errc::invalid_argument, "there is nothing to continue: the prompt has no tokens",
                  "prompt"};
   BITNET_TRY(auto choose, sampler::make(options.sampling, session.vocab()));
   BITNET_CHECK(session.feed(prompt));
 
   while (out.tokens.size() < options.max_tokens) {
-    const token next = choose.sample(session.logits(), seen, out.tokens.size());
+    const std::size_t few = choose.needs();
+    const token next = few != 0 && few <= Session::max_best
+                           ? choose.sample(session.best(few), out.tokens.size())
+                           : choose.sample(session.logits(), seen, out.tokens.size());
     out.tokens.push_back(next);
     seen.push_back(next);
     if (!options.ignore_eos && tokenizer.is_end_of_generation(next)) {

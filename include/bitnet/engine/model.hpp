@@ -37,8 +37,13 @@ class model {
   [[nodiscard]] nn::activations logits(C& c, nn::activations state) const {
     return decoder_.logits(c, state);
   }
+  template <class C>
+  void best(C& c, nn::activations state, matrix_view<scored_token> out) const {
+    decoder_.best(c, state, out);
+  }
 
-  /// Bytes of weights that decoding one token reads: every matrix once, and the head.
+  /// Bytes of weights that decoding one token reads: every matrix once, and of the head its screen
+  /// where it has one.
   [[nodiscard]] std::uint64_t bytes_per_token() const noexcept { return bytes_per_token_; }
   /// Bytes of memory that repacked weights take, beside the file's own.
   [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weight_bytes_; }
@@ -81,7 +86,7 @@ class model {
     // A hostile block_count must not make blocks that the file has no tensors for.
     if (h.layers > document_.tensors().size())
       return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
-    detail::tensor_binder v{document_,  threads, options, A::bitnet_activations,
+    detail::tensor_binder v{document_, *kernels_, threads, options, A::bitnet_activations,
                             h.norm_eps, floats_};
     v("token_embd", decoder_.embed, h.vocab, h.dim);
     decoder_.blocks.resize(h.layers);
@@ -121,9 +126,11 @@ class model {
   void count_bytes() {
     byte_counter v;
     for (auto& block : decoder_.blocks) block.tensors(v, decoder_.shape);
-    v("output", decoder_.head, 0, 0);
-    bytes_per_token_ = v.read;
-    weight_bytes_ = v.repacked;
+    v("output", decoder_.head.full, 0, 0);
+    const nn::head_screen& screen = decoder_.head.screen;
+    bytes_per_token_ =
+        screen.empty() ? v.read : v.read - decoder_.head.full.weight.read_bytes + screen.bytes();
+    weight_bytes_ = v.repacked + screen.bytes();
   }
 
   gguf::document document_;

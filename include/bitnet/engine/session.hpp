@@ -22,6 +22,7 @@ concept language_model = requires(const M& m, nn::context<typename M::kernels_ty
   { m.kernels() } -> std::same_as<typename M::kernels_type>;
   { m.hidden(c) } -> std::same_as<nn::activations>;
   { m.logits(c, state) } -> std::same_as<nn::activations>;
+  m.best(c, state, matrix_view<scored_token>{});
 };
 
 /// Sizes of a session; everything is allocated when it is made.
@@ -62,9 +63,14 @@ class session {
     std::fill(rows.span().begin(), rows.span().end(), any);
     arena dry = arena::measure();
     (void)dry.take<nn::step_row>(options.batch);
+    (void)dry.take<scored_token>(max_best);
     context_type c{model.kernels(), threads, dry, h, rows.span()};
     auto state = model.hidden(c);
+    const std::size_t mark = dry.mark();
     (void)model.logits(c, state.slice(0, std::min(options.batch, logit_rows)));
+    dry.release(mark);
+    (void)model.logits(c, state.slice(0, 1));
+    model.best(c, state.slice(0, 1), {nullptr, 1, max_best});
     return plan{static_cast<std::size_t>(*kv), dry.peak() + cache_line};
   }
 
@@ -80,11 +86,15 @@ class session {
     s.cache_ = nn::kv_cache{model.shape(), options.context, options.kv, s.memory_.span()};
     s.scratch_ = arena{s.memory_.span().subspan(need.kv_bytes)};
     s.rows_ = s.scratch_.template take<nn::step_row>(options.batch);
+    s.best_ = s.scratch_.template take<scored_token>(max_best);
     s.base_ = s.scratch_.mark();
     return s;
   }
 
-  /// Appends tokens to the sequence; afterwards logits() scores what follows the last one.
+  /// Tokens that best() can give.
+  static constexpr std::size_t max_best = 256;
+
+  /// Appends tokens to the sequence; afterwards logits() and best() tell what follows the last one.
   /// errc::invalid_argument names a token outside the vocabulary, errc::context_full says that the
   /// tokens do not fit; in both cases nothing has changed.
   [[nodiscard]] status feed(std::span<const token> tokens) noexcept { return run(tokens, nullptr); }
@@ -97,9 +107,37 @@ class session {
     return run(tokens, &on_logits);
   }
 
-  /// Scores of every token of the vocabulary as the next one; empty before the first feed and
-  /// after rewind. Valid until the next call that changes the session.
-  [[nodiscard]] std::span<const float> logits() const noexcept { return logits_; }
+  /// Whether there is a next token to tell: not before the first feed and not after rewind.
+  [[nodiscard]] bool ready() const noexcept { return state_.rows != 0; }
+
+  /// Scores of every token of the vocabulary as the next one, computed by the first call after a
+  /// feed; empty unless ready(). Valid until the next feed, score or rewind.
+  [[nodiscard]] std::span<const float> logits() noexcept {
+    if (logits_.empty() && ready()) {
+      scratch_.release(after_state_);
+      const timed_step timing{profile_};
+      auto c = context(1);
+      logits_ = model_->logits(c, state_)[0];
+      after_logits_ = scratch_.mark();
+    }
+    return logits_;
+  }
+
+  /// The `count` best next tokens, best first, at most max_best: what sorting logits() with
+  /// better() gives, to the bit, but at half the cost where the model's head is screened. Fewer if
+  /// fewer have a logit above -infinity, none unless ready(). Valid until the next call that is
+  /// not const, except logits().
+  [[nodiscard]] std::span<const scored_token> best(std::size_t count) noexcept {
+    if (!ready()) return {};
+    count = std::min({count, max_best, vocab()});
+    if (count == 0) return {};
+    scratch_.release(logits_.empty() ? after_state_ : after_logits_);
+    const timed_step timing{profile_};
+    auto c = context(1);
+    model_->best(c, state_, {best_.data(), 1, count});
+    while (count != 0 && best_[count - 1].id < 0) --count;
+    return best_.first(count);
+  }
 
   /// Size of the vocabulary: tokens are 0 .. vocab() - 1.
   [[nodiscard]] std::size_t vocab() const noexcept { return model_->shape().vocab; }
@@ -114,8 +152,13 @@ class session {
                    "position"};
     position_ = position;
     logits_ = {};
+    state_ = {};
     return {};
   }
+
+  /// From now on the time of every step is added to `profile`, which must outlive its use; null
+  /// ends that. What callbacks of score() take counts as the rest of their step.
+  void profile(nn::step_profile* profile) noexcept { profile_ = profile; }
 
  private:
   using logits_callback = function_ref<void(std::size_t, std::span<const float>)>;
@@ -160,29 +203,45 @@ class session {
       rows_[i] = {tokens[i], position_ + i, &cache_, wanted};
     }
     scratch_.release(base_);
-    context_type c{model_->kernels(), threads_, scratch_, model_->shape(),
-                   std::span<const nn::step_row>{rows_.data(), tokens.size()}};
-    const auto state = model_->hidden(c);
-    const std::size_t mark = scratch_.mark();
-    for (std::size_t at = 0; at < state.rows; at += logit_rows) {
-      scratch_.release(mark);  // only the last scores outlive the step
-      const auto scores = model_->logits(c, state.slice(at, std::min(logit_rows, state.rows - at)));
-      for (std::size_t r = 0; r < scores.rows; ++r) {
-        logits_ = scores[r];
-        if (on_logits != nullptr) (*on_logits)(first_index + at + r, logits_);
-      }
+    logits_ = {};
+    if (profile_ != nullptr) profile_->count_step();
+    const timed_step timing{profile_};
+    auto c = context(tokens.size());
+    const auto states = model_->hidden(c);
+    after_state_ = scratch_.mark();
+    for (std::size_t at = 0; on_logits != nullptr && at < states.rows; at += logit_rows) {
+      scratch_.release(after_state_);
+      const auto scores =
+          model_->logits(c, states.slice(at, std::min(logit_rows, states.rows - at)));
+      for (std::size_t r = 0; r < scores.rows; ++r)
+        (*on_logits)(first_index + at + r, scores[r]);
     }
+    state_ = states.rows == 0 ? states : states.slice(states.rows - 1, 1);
     position_ += tokens.size();
   }
 
+  [[nodiscard]] context_type context(std::size_t rows) noexcept {
+    context_type c{model_->kernels(), threads_, scratch_, model_->shape(),
+                   std::span<const nn::step_row>{rows_.data(), rows}};
+    c.profile = profile_;
+    return c;
+  }
+
+  using timed_step = nn::step_profile::running;
+
   const Model* model_;
   executor_ref threads_;
+  nn::step_profile* profile_ = nullptr;
   aligned_buffer<std::byte> memory_;
   nn::kv_cache cache_;
   arena scratch_;
   std::span<nn::step_row> rows_;
-  std::span<const float> logits_;
-  std::size_t base_ = 0;
+  std::span<scored_token> best_;
+  nn::activations state_;          // [1][dim], of the last token; no rows: nothing to tell
+  std::span<const float> logits_;  // of that state, once asked for
+  std::size_t base_ = 0;           // marks in the scratch: what every step reuses begins here,
+  std::size_t after_state_ = 0;    // after the last step's states,
+  std::size_t after_logits_ = 0;   // after the logits
   std::size_t batch_;
   std::size_t position_ = 0;
 };

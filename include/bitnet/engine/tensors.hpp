@@ -7,8 +7,8 @@
 #include <bitnet/engine/load_options.hpp>
 #include <bitnet/gguf/source.hpp>
 #include <bitnet/nn/embedding.hpp>
-#include <bitnet/nn/linear.hpp>
 #include <bitnet/nn/norm.hpp>
+#include <bitnet/nn/output_head.hpp>
 #include <bitnet/quant/any.hpp>
 
 #include <algorithm>
@@ -46,9 +46,11 @@ class tensor_binder {
  public:
   /// `floats` receives the small tensors that are converted; it and the document must outlive the
   /// bound layers.
-  tensor_binder(const gguf::document& document, executor_ref threads, const load_options& options,
-                bool bitnet_activations, float norm_eps, std::vector<aligned_buffer<float>>& floats)
+  tensor_binder(const gguf::document& document, const kernels::kernel_table& kernels,
+                executor_ref threads, const load_options& options, bool bitnet_activations,
+                float norm_eps, std::vector<aligned_buffer<float>>& floats)
       : document_{&document},
+        kernels_{&kernels},
         threads_{threads},
         options_{options},
         floats_{&floats},
@@ -101,12 +103,24 @@ class tensor_binder {
   }
 
   /// An output head. No model was trained with its input rounded, and scores are compared with
-  /// each other, so integer kernels get both planes.
-  void head(const gguf::tensor_info& t, nn::linear<>& layer, std::size_t vocab, std::size_t dim) {
+  /// each other, so integer kernels get both planes; a head of floats gets a screen.
+  void head(const gguf::tensor_info& t, nn::output_head& head, std::size_t vocab, std::size_t dim) {
     if (!status_ || !check_shape(t, dim, vocab)) return;
-    bind_matrix(t, layer, false);
-    if (layer.weight.storage == nn::weight_storage::tiled)
-      layer.weight.input = quant::activation_kind::two_planes;
+    bind_matrix(t, head.full, false);
+    if (!status_) return;
+    nn::weight_matrix& w = head.full.weight;
+    const bool is_float = w.storage == nn::weight_storage::f32 ||
+                          w.storage == nn::weight_storage::f16 ||
+                          w.storage == nn::weight_storage::bf16;
+    if (w.storage == nn::weight_storage::tiled) {
+      w.input = quant::activation_kind::two_planes;
+    } else if (is_float && options_.math == arithmetic::automatic && options_.screen_head) {
+      auto screen = nn::make_head_screen(
+          *kernels_, threads_, w, t.name,
+          [&](std::span<const std::byte> bytes) { document_->forget(bytes); });
+      if (!screen) return fail(screen.error());
+      head.screen = *std::move(screen);
+    }
   }
 
   /// An optional tensor, marked as used, or null.
@@ -210,6 +224,7 @@ class tensor_binder {
                                : activation_kind::per_block;
       auto tiles = format.make_tiled(w.bytes, threads_, t.name);
       if (!tiles) return fail(tiles.error());
+      document_->forget(t.data);
       const std::size_t unit =
           w.input == activation_kind::per_token ? tiles->plan().group : quant::activation_block;
       if (std::min(unit, w.cols) > quant::max_unit_columns(format.tile))
@@ -260,6 +275,7 @@ class tensor_binder {
   }
 
   const gguf::document* document_;
+  const kernels::kernel_table* kernels_;
   executor_ref threads_;
   load_options options_;
   std::vector<aligned_buffer<float>>* floats_;

@@ -89,6 +89,11 @@ inline void unmap_file(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) UnmapViewOfFile(bytes.data());
 }
 
+/// Takes the pages out of the working set, which is what unlocking pages that are not locked does.
+inline void forget_pages(std::span<const std::byte> bytes) noexcept {
+  if (!bytes.empty()) VirtualUnlock(const_cast<std::byte*>(bytes.data()), bytes.size());
+}
+
 using file_handle = HANDLE;
 [[nodiscard]] inline file_handle no_file() noexcept { return INVALID_HANDLE_VALUE; }
 
@@ -149,6 +154,16 @@ inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(pat
 
 inline void unmap_file(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) ::munmap(const_cast<std::byte*>(bytes.data()), bytes.size());
+}
+
+/// Drops the pages that lie wholly in a part of a mapping; the file still has them.
+inline void forget_pages(std::span<const std::byte> bytes) noexcept {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t first = (begin + page - 1) / page * page;
+  const std::uintptr_t last = (begin + bytes.size()) / page * page;
+  if (first < last)
+    static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
 }
 
 using file_handle = int;

@@ -117,6 +117,16 @@ class document {
     return t;
   }
 
+  /// Lets the system take back the memory of these bytes, part of a tensor's data: they are read
+  /// from the file again on the next access. Does nothing for bytes given to view().
+  void forget(std::span<const std::byte> bytes) const noexcept {
+    for (const mapped_file& m : mappings_) {
+      const auto begin = reinterpret_cast<std::uintptr_t>(m.bytes().data());
+      const auto at = reinterpret_cast<std::uintptr_t>(bytes.data());
+      if (at >= begin && at - begin < m.bytes().size()) detail::forget_pages(bytes);
+    }
+  }
+
  private:
   /// "-00002-of-00003.gguf" for part 1 of 3.
   [[nodiscard]] static std::string part_suffix(std::uint64_t no, std::uint64_t count) noexcept {

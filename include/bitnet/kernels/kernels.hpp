@@ -29,6 +29,7 @@ namespace kernels {
   using family::add;                    \
   using family::attend_f16;             \
   using family::attend_f32;             \
+  using family::copy_row;               \
   using family::gemm_bf16;              \
   using family::gemm_f16;               \
   using family::gemm_f32;               \
@@ -38,8 +39,12 @@ namespace kernels {
   using family::rope_adjacent;          \
   using family::rope_halves;            \
   using family::scale;                  \
+  using family::score_bounds;           \
   using family::silu_mul;               \
-  using family::to_f16
+  using family::sum_squares;            \
+  using family::to_f16;                 \
+  using family::widen_bf16;             \
+  using family::widen_f16
 
 BITNET_FLOAT_KERNELS_OF(on_scalar);
 using on_scalar::gemm_tiled;
@@ -59,7 +64,7 @@ template <class Visit>
 constexpr void for_each_kernel(Visit visit) {
 #define BITNET_KERNEL(name)                           \
   visit(std::string_view{#name}, &kernel_table::name, \
-        [](auto tag, const auto&... a) { return name(tag, a...); })
+        [](auto tag, auto&&... a) { return name(tag, a...); })
   BITNET_KERNEL(gemm_tiled);
   BITNET_KERNEL(quantize);
   BITNET_KERNEL(gemm_f32);
@@ -75,6 +80,11 @@ constexpr void for_each_kernel(Visit visit) {
   BITNET_KERNEL(to_f16);
   BITNET_KERNEL(attend_f16);
   BITNET_KERNEL(attend_f32);
+  BITNET_KERNEL(widen_f16);
+  BITNET_KERNEL(widen_bf16);
+  BITNET_KERNEL(sum_squares);
+  BITNET_KERNEL(copy_row);
+  BITNET_KERNEL(score_bounds);
 #undef BITNET_KERNEL
 }
 
@@ -85,7 +95,7 @@ template <isa::tag I, class Call, class Function>
 struct bound;
 template <isa::tag I, class Call, class... Args>
 struct bound<I, Call, void (*)(Args...) noexcept> {
-  using server = decltype(std::declval<Call>()(I{}, std::declval<const Args&>()...));
+  using server = decltype(std::declval<Call>()(I{}, std::declval<Args&>()...));
   static void call(Args... args) noexcept { Call{}(I{}, args...); }
 };
 

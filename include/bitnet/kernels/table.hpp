@@ -29,6 +29,19 @@ struct attention_task {
   float scale;            ///< multiplies q . k before the softmax
 };
 
+/// Bounds on `count` scores, each known to within error * of_error + magnitude * of_magnitude.
+/// Nothing is owned.
+struct score_bounds_task {
+  const float* scores;
+  const float* error;
+  const float* magnitude;
+  float of_error;
+  float of_magnitude;
+  float* lower;  ///< for each 16 scores, the largest that one of them is sure to reach
+  float* upper;  ///< and the largest that one of them may reach
+  std::size_t count;
+};
+
 /// Every kernel that layers call. All are safe on any thread, allocate nothing, and give the same
 /// bits whatever the instruction set and whatever the number of rows in the call.
 struct kernel_table {
@@ -64,6 +77,17 @@ struct kernel_table {
   void (*to_f16)(const float* x, f16* y, std::size_t n) noexcept;  ///< to nearest, ties even
   void (*attend_f16)(const attention_task<f16>& task) noexcept;
   void (*attend_f32)(const attention_task<float>& task) noexcept;
+
+  /// n half-precision numbers from unaligned memory as floats.
+  void (*widen_f16)(const std::byte* x, float* y, std::size_t n) noexcept;
+  void (*widen_bf16)(const std::byte* x, float* y, std::size_t n) noexcept;
+  void (*sum_squares)(const float* x, std::size_t n, float& sum) noexcept;
+  /// w[0, n) as codes in [-127, 127] times one scale for each `group` (a multiple of 16) columns;
+  /// `codes` has room for a multiple of 16. `lost` is the sum of squares of what w and the copy
+  /// differ by, `kept` that of the copy.
+  void (*copy_row)(const float* w, std::size_t n, std::size_t group, std::int8_t* codes,
+                   f16* scales, float& lost, float& kept) noexcept;
+  void (*score_bounds)(const score_bounds_task& task) noexcept;
 };
 
 }  // namespace kernels

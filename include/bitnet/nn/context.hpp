@@ -10,6 +10,7 @@
 #include <bitnet/kernels/kernels.hpp>
 #include <bitnet/nn/hparams.hpp>
 #include <bitnet/nn/kv_cache.hpp>
+#include <bitnet/nn/profile.hpp>
 
 #include <algorithm>
 
@@ -113,6 +114,17 @@ class context {
     }
   }
 
+  /// task(first, last, worker) for runs that together are [0, n): several for each thread, so that
+  /// a thread that loses its core holds up little.
+  template <class F>
+  void pieces(std::size_t n, F&& task) const {
+    const std::size_t count = concurrency() == 1 ? 1 : std::min(n, concurrency() * 8);
+    if (n == 0) return;
+    parallel(count, [&](std::size_t piece, std::size_t worker) {
+      task(n * piece / count, n * (piece + 1) / count, worker);
+    });
+  }
+
   /// f(row) for each row below n. A few rows are cheaper than waking threads.
   template <class F>
   void each_row(std::size_t n, F&& f) const {
@@ -124,6 +136,13 @@ class context {
     }
   }
 
+  /// While it lives, the step's time belongs to that part; without a profile it costs a test.
+  [[nodiscard]] step_profile::scope time(step_part part) const noexcept {
+    return step_profile::scope{profile, part};
+  }
+
+  /// Where time is accounted for, or null. Set by the session.
+  step_profile* profile = nullptr;
   /// The layer that runs now, which selects keys and values. Set by the decoder.
   std::size_t layer = 0;
   /// Rotation angles of each row: [rows][rope.dims / 2]. Set by the decoder.

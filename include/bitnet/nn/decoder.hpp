@@ -3,8 +3,8 @@
 #pragma once
 
 #include <bitnet/nn/embedding.hpp>
-#include <bitnet/nn/linear.hpp>
 #include <bitnet/nn/norm.hpp>
+#include <bitnet/nn/output_head.hpp>
 #include <bitnet/nn/rope.hpp>
 
 #include <utility>
@@ -22,7 +22,7 @@ struct decoder {
   rope_frequencies frequencies;
   std::vector<Block> blocks;
   rms_norm output_norm;
-  linear<> head;  ///< the embedding's matrix where the file has no head of its own
+  output_head head;  ///< the embedding's matrix where the file has no head of its own
 
   /// Runs every block over the rows of the step and returns the normalised state, [rows][dim], of
   /// the rows that want logits, in order.
@@ -50,7 +50,15 @@ struct decoder {
   /// Scores of every token of the vocabulary for each row of `state`: [rows][vocab] in scratch.
   template <class C>
   [[nodiscard]] activations logits(C& c, activations state) const {
-    return head(c, state);
+    const auto timing = c.time(step_part::head);
+    return head.logits(c, state);
+  }
+
+  /// The out.cols best of them, best first; see output_head.
+  template <class C>
+  void best(C& c, activations state, matrix_view<scored_token> out) const {
+    const auto timing = c.time(step_part::head);
+    head.best(c, state, out);
   }
 };
 

@@ -85,14 +85,12 @@ template <class C, class... L>
   return in;
 }
 
-/// Rows [16 * first, 16 * last) of y = W x.
+/// Rows [first_row, last_row) of y = W x; whole tiles where the storage has them.
 template <class W, class C>
-void multiply(const C& c, const linear<W>& layer, const layer_input& in, activations y,
-              std::size_t first, std::size_t last, std::span<float> row_scratch) {
+void multiply_rows(const C& c, const linear<W>& layer, const layer_input& in, activations y,
+                   std::size_t first_row, std::size_t last_row, std::span<float> row_scratch) {
   const weight_matrix& w = layer.weight;
   const auto& k = c.kernels();
-  const std::size_t first_row = first * quant::tile_rows;
-  const std::size_t last_row = std::min(last * quant::tile_rows, w.rows);
   const auto& x = w.input == quant::activation_kind::per_token ? in.rounded : in.exact;
   switch (w.storage) {
     case weight_storage::none:
@@ -101,7 +99,8 @@ void multiply(const C& c, const linear<W>& layer, const layer_input& in, activat
       const auto& q = w.input == quant::activation_kind::per_token   ? in.per_token
                       : w.input == quant::activation_kind::per_block ? in.per_block
                                                                      : in.two_planes;
-      k.gemm_tiled(w.tiles.view(), q, y, first, last);
+      k.gemm_tiled(w.tiles.view(), q, y, first_row / quant::tile_rows,
+                   ceil_div(last_row, quant::tile_rows));
       break;
     }
     case weight_storage::f32:
@@ -135,8 +134,7 @@ void multiply(const C& c, const linear<W>& layer, const layer_input& in, activat
 }  // namespace detail
 
 /// All of y_i = W_i x in one parallel loop, x quantized once: `auto [q, k, v] = project(c, h, wq,
-/// wk, wv)`. Work is cut into runs of 16-row tiles, several for each thread, so that a thread that
-/// loses its core holds up little.
+/// wk, wv)`. Work is cut into runs of 16-row tiles.
 template <class C, class... W>
 [[nodiscard]] std::array<activations, sizeof...(W)> project(C& c, activations x,
                                                             const linear<W>&... layers) {
@@ -153,10 +151,8 @@ template <class C, class... W>
   float* scratch = widest == 0 ? nullptr : c.template take<float>(c.concurrency() * widest);
 
   const std::size_t tiles = (ceil_div(layers.weight.rows, quant::tile_rows) + ...);
-  const std::size_t pieces = c.concurrency() == 1 ? 1 : std::min(tiles, c.concurrency() * 8);
-  c.parallel(pieces, [&](std::size_t piece, std::size_t worker) {
-    const std::size_t begin = tiles * piece / pieces;
-    const std::size_t end = tiles * (piece + 1) / pieces;
+  const auto timing = c.time(step_part::weights);
+  c.pieces(tiles, [&](std::size_t begin, std::size_t end, std::size_t worker) {
     const std::span<float> mine{scratch + worker * widest, widest};
     std::size_t base = 0;  // tiles of the matrices before this one
     std::size_t index = 0;
@@ -164,7 +160,9 @@ template <class C, class... W>
       const std::size_t count = ceil_div(layer.weight.rows, quant::tile_rows);
       const std::size_t from = std::max(begin, base);
       const std::size_t to = std::min(end, base + count);
-      if (from < to) detail::multiply(c, layer, in, out[index], from - base, to - base, mine);
+      if (from < to)
+        detail::multiply_rows(c, layer, in, out[index], (from - base) * quant::tile_rows,
+                              std::min((to - base) * quant::tile_rows, layer.weight.rows), mine);
       base += count;
       ++index;
     };

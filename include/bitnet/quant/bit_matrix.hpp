@@ -52,24 +52,29 @@ template <unsigned Low, unsigned High>
       swap_index_bits<2, 4>(swap_index_bits<1, 3>(swap_index_bits<0, 2>(in_order))));
 }
 
-/// Exchanges field f of word p with field p of word f in each byte, for fields of two bits: 16
-/// bytes that hold 4 runs of 16 codes become the 4 ternary2 words of those runs, run f in word f.
-constexpr void transpose_fields(std::uint32_t (&w)[4]) noexcept {
-  const auto exchange = [](std::uint32_t& a, std::uint32_t& b, unsigned shift, std::uint32_t mask) {
-    const std::uint32_t differ = ((a >> shift) ^ b) & mask;
-    b ^= differ;
-    a ^= differ << shift;
-  };
-  exchange(w[0], w[1], 2, 0x33333333U);
-  exchange(w[2], w[3], 2, 0x33333333U);
-  exchange(w[0], w[2], 4, 0x0f0f0f0fU);
-  exchange(w[1], w[3], 4, 0x0f0f0f0fU);
-}
+/// The ternary2 words of four runs of 16 codes, two in each 64 bits: arithmetic on both at once,
+/// and nothing that a compiler would gather in memory first.
+struct ternary_runs {
+  std::uint64_t first;   ///< runs 0 and 1
+  std::uint64_t second;  ///< runs 2 and 3
 
-/// The ternary2 words of 64 codes whose code 16 * f + j lies in bits 2f of byte j.
-inline void load_ternary_words(const void* bytes, std::uint32_t (&w)[4]) noexcept {
+  [[nodiscard]] constexpr std::uint32_t operator[](std::size_t run) const noexcept {
+    return static_cast<std::uint32_t>((run < 2 ? first : second) >> run % 2 * 32);
+  }
+};
+
+/// From 16 bytes that hold code 16 * f + j in bits 2f of byte j. Seen as four words, field f of
+/// word p changes places with field p of word f in each byte.
+[[nodiscard]] inline ternary_runs load_ternary_runs(const void* bytes) noexcept {
+  std::uint64_t w[2];
   std::memcpy(w, bytes, sizeof w);
-  transpose_fields(w);
+  const auto within = [](std::uint64_t pair) {  // words 0 and 1, or 2 and 3
+    const std::uint64_t differ = (pair >> 2 ^ pair >> 32) & 0x33333333U;
+    return pair ^ differ << 32 ^ differ << 2;
+  };
+  const std::uint64_t a = within(w[0]), b = within(w[1]);
+  const std::uint64_t differ = (a >> 4 ^ b) & 0x0f0f0f0f0f0f0f0fU;
+  return {a ^ differ << 4, b ^ differ};
 }
 
 }  // namespace quant

@@ -67,13 +67,13 @@ struct basic_i2_s {
     const std::byte* p = w.data + row * w.cols / 4;
     for (std::size_t i = 0; i < w.cols / Block; ++i, words += 4 * parts * line_bytes) {
       for (std::size_t part = 0; part < parts; ++part, p += 16) {
-        std::uint32_t runs[4];
-        load_ternary_words(p, runs);
-        for (std::size_t g = 0; g < 4; ++g) {  // the first 16 weights are in the highest bits
-          const std::uint32_t run = runs[3 - g];
-          const std::uint32_t threes = run & run >> 1 & 0x55555555U;
-          store_u32(words + (parts * g + part) * line_bytes, run ^ threes << 1);
-        }
+        const auto no_threes = [](std::uint64_t codes) {
+          return codes ^ (codes & codes >> 1 & 0x5555555555555555U) << 1;
+        };
+        const ternary_runs packed = load_ternary_runs(p);
+        const ternary_runs runs{no_threes(packed.first), no_threes(packed.second)};
+        for (std::size_t g = 0; g < 4; ++g)  // the first 16 weights are in the highest bits
+          store_u32(words + (parts * g + part) * line_bytes, runs[3 - g]);
       }
     }
   }

@@ -44,12 +44,8 @@ struct iq2_bn : scaled_rows<iq2_bn> {
   static void write_lines(packed_rows w, std::size_t row, std::uint8_t* words) noexcept {
     const std::byte* p = w.data + row * row_bytes(w.cols) + sizeof(header);
     for (std::size_t i = 0; i < w.cols / block_size; ++i, p += sizeof(block)) {
-      std::uint32_t runs[4];
-      load_ternary_words(p, runs);
-      for (const std::uint32_t run : runs) {
-        store_u32(words, run);
-        words += line_bytes;
-      }
+      const ternary_runs runs = load_ternary_runs(p);
+      for (std::size_t f = 0; f < 4; ++f, words += line_bytes) store_u32(words, runs[f]);
     }
   }
 };

@@ -174,7 +174,7 @@ class tiled_matrix {
                                                  std::string_view what) noexcept {
     tiled_matrix m;
     m.plan_ = plan;
-    BITNET_TRY(m.lines_, aligned_buffer<std::uint8_t>::uninitialized(plan.lines, what));
+    BITNET_TRY(m.lines_, aligned_buffer<std::uint8_t>::uninitialized(plan.lines, what, true));
     BITNET_TRY(m.scales_f16_,
                aligned_buffer<f16>::uninitialized(plan.f16_scales ? plan.scales : 0, what));
     BITNET_TRY(m.scales_f32_,

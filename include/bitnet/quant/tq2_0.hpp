@@ -42,8 +42,7 @@ struct tq2_0 : coded_blocks<tq2_0> {
     for (std::size_t i = 0; i < blocks; ++i, p += sizeof(block)) {
       for (std::size_t half = 0; half < 2; ++half, words += 8 * line_bytes) {
         for (std::size_t odd = 0; odd < 2; ++odd) {  // field l of these 16 bytes is line 2l + odd
-          std::uint32_t runs[4];
-          load_ternary_words(p + 32 * half + 16 * odd, runs);
+          const ternary_runs runs = load_ternary_runs(p + 32 * half + 16 * odd);
           for (std::size_t l = 0; l < 4; ++l)
             store_u32(words + (2 * l + odd) * line_bytes, runs[l]);
         }

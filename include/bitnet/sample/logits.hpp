@@ -16,16 +16,7 @@ BITNET_NAMESPACE_BEGIN
 namespace sample {
 
 /// A token that may still be drawn.
-struct candidate {
-  float logit;
-  token id;
-};
-
-/// The one order of candidates: higher logit first, equal logits by lower id. It is total for
-/// logits that are not NaN, so every sort of the same candidates gives the same list.
-[[nodiscard]] constexpr bool better(const candidate& a, const candidate& b) noexcept {
-  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
+using candidate = scored_token;
 
 /// Whether a logit lets its token be drawn: NaN (garbage) and -infinity (masked) do not.
 [[nodiscard]] constexpr bool usable(float logit) noexcept {

@@ -81,6 +81,23 @@ class sampler {
 
   [[nodiscard]] const sampler_options& options() const noexcept { return options_; }
 
+  /// How many of the best tokens decide the choice, or 0 if all logits do.
+  [[nodiscard]] std::size_t needs() const noexcept {
+    if (penalizes()) return 0;
+    return greedy() ? 1 : limits() ? top_k() : 0;
+  }
+
+  /// The next token from the needs() best ones, best first; the same as from all logits. Not for
+  /// needs() of 0.
+  [[nodiscard]] token sample(std::span<const scored_token> best, std::uint64_t index) noexcept {
+    BITNET_ASSERT(needs() != 0 && best.size() <= needs(), "this sampler needs all logits");
+    if (best.empty()) return 0;
+    if (greedy()) return best.front().id;
+    const auto candidates = room_.span().first(std::min(best.size(), room_.size()));
+    std::copy_n(best.begin(), candidates.size(), candidates.begin());
+    return choose(nucleus(candidates), index);
+  }
+
   /// The next token. `logits` has n_vocab values; NaN and -infinity are never chosen while there is
   /// another, and if all are NaN the answer is 0. `history` ends with the latest token, prompt
   /// included. `index` counts the tokens drawn so far.
@@ -91,13 +108,8 @@ class sampler {
     if (penalizes()) logits = penalize(logits, history);
     if (greedy()) return sample::argmax(logits);
 
-    std::span<sample::candidate> candidates = shortlist(logits);
-    if (candidates.empty()) return sample::argmax(logits);
-    const float max = sample::max_logit(candidates);
-    if (options_.min_p > 0.0F)
-      candidates = sample::min_p(candidates, options_.min_p, sample::softmax_weight{max});
-    return sample::draw(candidates, sample::softmax_weight{max, options_.temperature},
-                        random_.at64(0, index));
+    const std::span<sample::candidate> candidates = shortlist(logits);
+    return candidates.empty() ? sample::argmax(logits) : choose(candidates, index);
   }
 
  private:
@@ -125,16 +137,28 @@ class sampler {
     return out;
   }
 
+  /// What top-p leaves of the k best.
+  std::span<sample::candidate> nucleus(std::span<sample::candidate> best) const noexcept {
+    if (options_.top_p >= 1.0F || best.empty()) return best;
+    const sample::softmax_weight weigh{best.front().logit};
+    return best.first(
+        sample::top_p(best, options_.top_p, sample::total_weight(best, weigh), weigh));
+  }
+
+  /// Min-p, temperature and the draw.
+  [[nodiscard]] token choose(std::span<sample::candidate> candidates,
+                             std::uint64_t index) const noexcept {
+    const float max = sample::max_logit(candidates);
+    if (options_.min_p > 0.0F)
+      candidates = sample::min_p(candidates, options_.min_p, sample::softmax_weight{max});
+    return sample::draw(candidates, sample::softmax_weight{max, options_.temperature},
+                        random_.at64(0, index));
+  }
+
   /// What top-k and top-p leave; best first if either is on, by id otherwise.
   std::span<sample::candidate> shortlist(std::span<const float> logits) noexcept {
     const std::span<sample::candidate> room = room_.span();
-    if (limits()) {
-      const auto best = sample::top_k(logits, top_k(), room);
-      if (options_.top_p >= 1.0F || best.empty()) return best;
-      const sample::softmax_weight weigh{best.front().logit};
-      return best.first(
-          sample::top_p(best, options_.top_p, sample::total_weight(best, weigh), weigh));
-    }
+    if (limits()) return nucleus(sample::top_k(logits, top_k(), room));
     if (options_.top_p >= 1.0F) return sample::collect(logits, room);
     // Most nuclei are small: sort a few hundred tokens, and more only if these do not suffice.
     const sample::softmax_weight weigh{sample::detail::max_of(logits)};

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// An int8 copy of an output head's float matrix, with what is needed to bound what the copy loses.
+//
+// Let w be a row of the head, v its copy, x the state and u its int8 form. By Cauchy and Schwarz
+//   |w.x - v.u| = |(w - v).x + v.(x - u)| <= |w - v| |x| + |v| |x - u|.
+// Here |w - v| and |v| are kept for each row, |x| and |x - u| are computed for each state. Both
+// sides are computed in floats, in sums of at most n / 16 + 32 terms one after another, each with a
+// relative rounding error of 2^-24; `rounding` bounds that with a factor of two to spare. So a row
+// whose upper bound lies below the k-th lower bound cannot be among the k best.
+#pragma once
+
+#include <bitnet/core/executor.hpp>
+#include <bitnet/core/function_ref.hpp>
+#include <bitnet/kernels/kernels.hpp>
+#include <bitnet/nn/weights.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+BITNET_NAMESPACE_BEGIN
+namespace nn {
+
+/// Owns the copy. Empty for heads that are not floats.
+struct head_screen {
+  quant::tiled_matrix tiles;         ///< encoding int8, one scale for each `group` columns
+  aligned_buffer<float> error;       ///< [rows], at least |w - v|
+  aligned_buffer<float> magnitude;   ///< [rows], at least |v|
+  static constexpr std::size_t group = 128;
+
+  [[nodiscard]] bool empty() const noexcept { return error.size() == 0; }
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return tiles.bytes() + (error.size() + magnitude.size()) * sizeof(float);
+  }
+
+  /// Bound on the relative error of a sum of n products, as kernels compute it.
+  [[nodiscard]] static constexpr float rounding(std::size_t n) noexcept {
+    return static_cast<float>(n / 16 + n / 32 + 32) * 0x1p-23F;
+  }
+  /// Lengths below this are taken for this, which covers what underflow may lose.
+  static constexpr float least = 1e-15F;
+
+  /// At least the length of a vector of n values whose computed sum of squares this is.
+  [[nodiscard]] static float length(float squares, std::size_t n) noexcept {
+    const float computed = std::sqrt(squares) * (1.0F + 2.0F * rounding(n));
+    return computed < least ? least : computed;  // NaN stays NaN
+  }
+
+  /// The factors of |w - v| and |v| in the bound for one state.
+  struct factors {
+    float of_error;
+    float of_magnitude;
+  };
+  /// From at least |x| and |x - u|; both sums have terms of at most |w| |x| and |v| |u| together.
+  [[nodiscard]] static factors bound(float x, float lost, std::size_t n) noexcept {
+    const float sums = rounding(n) * (2.0F * x + lost);
+    return {(x + sums) * 1.0001F, (lost + sums) * 1.0001F};
+  }
+};
+
+namespace detail {
+
+/// Bytes of a row of a float matrix.
+[[nodiscard]] inline std::size_t row_bytes(const weight_matrix& w) noexcept {
+  return w.cols * (w.storage == weight_storage::f32 ? sizeof(float) : sizeof(f16));
+}
+
+/// A row of a float matrix in any of its storages.
+inline void widen_row(const kernels::kernel_table& k, const weight_matrix& w, std::size_t row,
+                      std::span<float> out) noexcept {
+  const std::byte* bytes = w.bytes.data + row * row_bytes(w);
+  if (w.storage == weight_storage::f16) {
+    k.widen_f16(bytes, out.data(), w.cols);
+  } else if (w.storage == weight_storage::bf16) {
+    k.widen_bf16(bytes, out.data(), w.cols);
+  } else {
+    std::memcpy(out.data(), bytes, w.cols * sizeof(float));
+  }
+}
+
+}  // namespace detail
+
+/// The screen of a float matrix; empty if weights are infinite or NaN or too large to bound.
+/// `done` is told, on any thread, which bytes of the matrix have been read and are not needed any
+/// more. errc::out_of_memory names `what`.
+[[nodiscard]] inline result<head_screen> make_head_screen(
+    const kernels::kernel_table& k, executor_ref threads, const weight_matrix& w,
+    std::string_view what, function_ref<void(std::span<const std::byte>)> done) noexcept {
+  head_screen s;
+  quant::tile_plan plan;
+  plan.rows = w.rows;
+  plan.cols = w.cols;
+  plan.group = plan.source_group = head_screen::group;
+  plan.codes = quant::encoding::int8;
+  plan.f16_scales = true;
+  const std::size_t groups = ceil_div(w.cols, plan.group);
+  const std::size_t per_line = quant::columns_per_line(plan.codes);
+  const std::size_t lines = ceil_div(w.cols, per_line);
+  plan.lines = plan.tiles() * lines * quant::line_bytes;
+  plan.scales = plan.tiles() * groups * quant::tile_rows;
+  BITNET_TRY(s.tiles, quant::tiled_matrix::make(plan, what));
+  BITNET_TRY(s.error, aligned_buffer<float>::make(w.rows, what));
+  BITNET_TRY(s.magnitude, aligned_buffer<float>::make(w.rows, what));
+
+  const std::size_t padded = round_up(w.cols, 16);
+  const std::size_t stride = round_up(padded + groups + padded / 4, cache_line / sizeof(float));
+  BITNET_TRY(auto scratch, aligned_buffer<float>::make(stride * threads.concurrency(), what));
+  const quant::tile_destination to = s.tiles.destination();
+  const auto pack = [&](std::size_t tile, float* row) {
+    auto* const scales = reinterpret_cast<f16*>(row + padded);
+    auto* const codes = reinterpret_cast<std::int8_t*>(row + padded + groups);
+    for (std::size_t lane = 0; lane < quant::tile_rows; ++lane) {
+      const std::size_t r = tile * quant::tile_rows + lane;
+      const bool exists = r < w.rows;
+      if (exists) {
+        float lost = 0.0F, kept = 0.0F;
+        detail::widen_row(k, w, r, {row, w.cols});
+        k.copy_row(row, w.cols, plan.group, codes, scales, lost, kept);
+        s.error[r] = head_screen::length(lost, w.cols);
+        s.magnitude[r] = head_screen::length(kept, w.cols);
+      }
+      std::uint8_t* words = to.lines + tile * lines * quant::line_bytes + 4 * lane;
+      for (std::size_t i = 0; i < lines; ++i, words += quant::line_bytes) {
+        std::uint32_t four = 0;
+        if (exists) std::memcpy(&four, codes + per_line * i, sizeof four);
+        four ^= 0x80808080U;  // tile codes are 128 more than their values
+        std::memcpy(words, &four, sizeof four);
+      }
+      for (std::size_t g = 0; g < groups; ++g)
+        to.scales_f16[(tile * groups + g) * quant::tile_rows + lane] = exists ? scales[g] : f16{0};
+    }
+  };
+  constexpr std::size_t run = 32;  // tiles; some megabytes of the matrix
+  threads.parallel_for(ceil_div(plan.tiles(), run), [&](std::size_t i, std::size_t worker) {
+    const std::size_t first = i * run, last = std::min(first + run, plan.tiles());
+    for (std::size_t tile = first; tile < last; ++tile)
+      pack(tile, scratch.data() + worker * stride);
+    const std::size_t row = detail::row_bytes(w);
+    const std::size_t end = std::min(last * quant::tile_rows, w.rows);
+    done({w.bytes.data + first * quant::tile_rows * row, (end - first * quant::tile_rows) * row});
+  });
+  const auto usable = [](float length) { return length < 1e15F; };  // false for NaN
+  if (std::all_of(s.error.span().begin(), s.error.span().end(), usable) &&
+      std::all_of(s.magnitude.span().begin(), s.magnitude.span().end(), usable))
+    return s;
+  return head_screen{};
+}
+
+}  // namespace nn
+BITNET_NAMESPACE_END
