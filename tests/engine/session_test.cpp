@@ -6,6 +6,7 @@
 
 #include <bitnet/core/thread_pool.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <thread>
 
@@ -62,6 +63,90 @@ TEST_CASE("impossible sizes are errors when the session is made") {
   const auto& h = model->shape();
   CHECK(plan->kv_bytes == h.layers * 2 * h.kv_dim() * 16 * 2);
   CHECK(plan->scratch_bytes > 0);
+}
+
+TEST_CASE("best tokens are those of the logits, whichever is asked for first") {
+  for (const char* start : {"bitnet-f16", "llama-bf16", "llama-q8_0", "qwen3-q1_0"}) {
+    const auto model = small_model(start);
+    REQUIRE(model);
+    auto s = session::make(*model, model->threads(), {.context = 32, .batch = 4});
+    REQUIRE(s);
+    CHECK(s->best(3).empty());
+    for (token t = 1; t < 6; ++t) {
+      REQUIRE(s->feed(std::vector<token>{t, t + 1}));
+      CHECK(s->ready());
+      if (t % 2 == 0) CHECK(!s->logits().empty());
+      const std::vector<bitnet::scored_token> few{s->best(2).begin(), s->best(2).end()};
+      const auto best = s->best(20);
+      const auto logits = s->logits();
+      std::vector<bitnet::scored_token> all;
+      for (std::size_t i = 0; i < logits.size(); ++i)
+        all.push_back({logits[i], static_cast<token>(i)});
+      std::sort(all.begin(), all.end(), bitnet::better);
+      REQUIRE(best.size() == 20);
+      for (std::size_t k = 0; k < 20; ++k) CHECK(best[k].id == all[k].id);
+      CHECK(few[1].id == all[1].id);
+      CHECK(s->best(100000).size() == std::min(all.size(), session::max_best));
+    }
+    REQUIRE(s->rewind(3));
+    CHECK(!s->ready());
+    CHECK(s->logits().empty());
+    CHECK(s->best(1).empty());
+  }
+}
+
+TEST_CASE("sessions fed together get the bits that each gets alone") {
+  const auto model = small_model("b25-");
+  REQUIRE(model);
+  std::vector<session> sessions;
+  std::vector<session*> all;
+  std::vector<std::vector<token>> prompts;
+  for (int i = 0; i < 11; ++i) {
+    auto s = session::make(*model, model->threads(), {.context = 32, .batch = 16});
+    REQUIRE(s);
+    sessions.push_back(*std::move(s));
+    prompts.emplace_back();
+    for (int j = 0; j <= i; ++j) prompts.back().push_back(3 * i + 7 * j + 1);
+  }
+  for (session& s : sessions) all.push_back(&s);
+  std::vector<session::turn> turns;
+  for (std::size_t i = 0; i < 11; ++i) turns.push_back({all[i], prompts[i]});
+  REQUIRE(session::feed_together(turns));
+  std::vector<token> next(11);
+  for (int round = 0; round < 5; ++round) {
+    session::best_together(all, 2);
+    turns.clear();
+    for (std::size_t i = 0; i < 11; ++i) {
+      REQUIRE(all[i]->best(2).size() == 2);
+      next[i] = all[i]->best(1)[0].id;
+      prompts[i].push_back(next[i]);
+      turns.push_back({all[i], std::span{&next[i], 1}});
+    }
+    REQUIRE(session::feed_together(turns));
+  }
+  auto alone = session::make(*model, model->threads(), {.context = 32, .batch = 16});
+  REQUIRE(alone);
+  for (std::size_t i = 0; i < 11; ++i) {
+    REQUIRE(alone->rewind(0));
+    REQUIRE(alone->feed(prompts[i]));
+    CHECK(all[i]->position() == prompts[i].size());
+    const auto a = alone->logits(), b = all[i]->logits();
+    CHECK(std::equal(a.begin(), a.end(), b.begin(), b.end()));
+  }
+
+  // What is refused leaves every session as it was.
+  const std::vector<token> good{1, 2}, wild{-5}, many(40, 1);
+  const auto refused = [&](std::vector<session::turn> t, errc code) {
+    const auto status = session::feed_together(t);
+    return !status && status.error().code() == code && all[0]->position() == 6;
+  };
+  CHECK(refused({{all[0], good}, {all[0], good}}, errc::invalid_argument));
+  CHECK(refused({{all[0], good}, {all[1], wild}}, errc::invalid_argument));
+  CHECK(refused({{all[0], good}, {all[1], many}}, errc::context_full));
+  auto longer = session::make(*model, model->threads(), {.context = 64});
+  REQUIRE(longer);
+  CHECK(refused({{all[0], good}, {&*longer, good}}, errc::invalid_argument));
+  CHECK(session::feed_together({}));
 }
 
 TEST_CASE("many sessions share one model from many threads") {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <limits>
 #include <span>
+#include <utility>
 
 BITNET_NAMESPACE_BEGIN
 
@@ -64,13 +65,14 @@ class session {
     arena dry = arena::measure();
     (void)dry.take<nn::step_row>(options.batch);
     (void)dry.take<scored_token>(max_best);
+    (void)dry.take<float>(h.dim);
+    const std::size_t base = dry.mark();
     context_type c{model.kernels(), threads, dry, h, rows.span()};
     auto state = model.hidden(c);
-    const std::size_t mark = dry.mark();
     (void)model.logits(c, state.slice(0, std::min(options.batch, logit_rows)));
-    dry.release(mark);
+    dry.release(base);
     (void)model.logits(c, state.slice(0, 1));
-    model.best(c, state.slice(0, 1), {nullptr, 1, max_best});
+    (void)take_best(c, model, std::min(options.batch, best_rows), max_best);
     return plan{static_cast<std::size_t>(*kv), dry.peak() + cache_line};
   }
 
@@ -87,6 +89,8 @@ class session {
     s.scratch_ = arena{s.memory_.span().subspan(need.kv_bytes)};
     s.rows_ = s.scratch_.template take<nn::step_row>(options.batch);
     s.best_ = s.scratch_.template take<scored_token>(max_best);
+    const std::size_t dim = model.shape().dim;
+    s.state_ = {s.scratch_.template take<float>(dim).data(), 1, dim};
     s.base_ = s.scratch_.mark();
     return s;
   }
@@ -107,14 +111,61 @@ class session {
     return run(tokens, &on_logits);
   }
 
+  /// Tokens that a session gains in a step together with others.
+  struct turn {
+    session* who;
+    std::span<const token> tokens;
+  };
+
+  /// Feeds many sessions in shared passes over the weights: to each it is as if fed alone, to the
+  /// bit, but weights are read once for all. The sessions are distinct, of one model, and none has
+  /// a longer context than the first, whose threads and memory do the work. Errors as for feed,
+  /// and errc::invalid_argument; then no session has changed.
+  [[nodiscard]] static status feed_together(std::span<const turn> turns) noexcept {
+    if (turns.empty()) return {};
+    session& first = *turns.front().who;
+    for (std::size_t i = 0; i < turns.size(); ++i) {
+      const session& s = *turns[i].who;
+      if (s.model_ != first.model_ || s.capacity() > first.capacity())
+        return error{errc::invalid_argument,
+                     "sessions fed together need one model and no context above the first one's",
+                     "sessions"};
+      for (std::size_t j = 0; j < i; ++j)
+        if (turns[j].who == &s)
+          return error{errc::invalid_argument, "a session is in the same step twice", "sessions"};
+      BITNET_CHECK(s.check(turns[i].tokens));
+    }
+    std::size_t n = 0;
+    for (const turn& t : turns) {
+      session& s = *t.who;
+      if (!t.tokens.empty()) s.forget_scores(false);
+      for (std::size_t i = 0; i < t.tokens.size(); ++i) {
+        first.rows_[n++] = {t.tokens[i], s.position_++, &s.cache_, i + 1 == t.tokens.size()};
+        if (n == first.batch_) first.finish_rows(std::exchange(n, 0), turns);
+      }
+    }
+    if (n != 0) first.finish_rows(n, turns);
+    return {};
+  }
+
+  /// Computes best(count) of many sessions in shared passes over the head; afterwards best() of up
+  /// to that count costs nothing, until the session changes. The sessions are as in feed_together.
+  static void best_together(std::span<session* const> sessions, std::size_t count) noexcept {
+    count = sessions.empty() ? 0 : std::min({count, max_best, sessions.front()->vocab()});
+    if (count == 0) return;
+    for (std::size_t i = 0; i < sessions.size(); i += best_rows)
+      sessions.front()->find_best(
+          sessions.subspan(i, std::min(best_rows, sessions.size() - i)), count);
+  }
+
   /// Whether there is a next token to tell: not before the first feed and not after rewind.
-  [[nodiscard]] bool ready() const noexcept { return state_.rows != 0; }
+  [[nodiscard]] bool ready() const noexcept { return ready_; }
 
   /// Scores of every token of the vocabulary as the next one, computed by the first call after a
-  /// feed; empty unless ready(). Valid until the next feed, score or rewind.
+  /// feed; empty unless ready(). Valid until the next call that is not const, except best().
   [[nodiscard]] std::span<const float> logits() noexcept {
-    if (logits_.empty() && ready()) {
-      scratch_.release(after_state_);
+    if (logits_.empty() && ready_) {
+      scratch_.release(base_);
       const timed_step timing{profile_};
       auto c = context(1);
       logits_ = model_->logits(c, state_)[0];
@@ -128,13 +179,12 @@ class session {
   /// fewer have a logit above -infinity, none unless ready(). Valid until the next call that is
   /// not const, except logits().
   [[nodiscard]] std::span<const scored_token> best(std::size_t count) noexcept {
-    if (!ready()) return {};
+    if (!ready_) return {};
     count = std::min({count, max_best, vocab()});
-    if (count == 0) return {};
-    scratch_.release(logits_.empty() ? after_state_ : after_logits_);
-    const timed_step timing{profile_};
-    auto c = context(1);
-    model_->best(c, state_, {best_.data(), 1, count});
+    if (count > best_count_) {
+      session* const self = this;
+      find_best({&self, 1}, count);
+    }
     while (count != 0 && best_[count - 1].id < 0) --count;
     return best_.first(count);
   }
@@ -151,8 +201,7 @@ class session {
       return error{errc::invalid_argument, "a session can only be rewound to a past position",
                    "position"};
     position_ = position;
-    logits_ = {};
-    state_ = {};
+    forget_scores(false);
     return {};
   }
 
@@ -165,6 +214,8 @@ class session {
 
   /// Rows whose logits are computed together when every position is scored.
   static constexpr std::size_t logit_rows = 16;
+  /// Sessions whose best tokens are found together.
+  static constexpr std::size_t best_rows = 8;
 
   session(const Model& model, executor_ref threads, const session_options& options) noexcept
       : model_{&model}, threads_{threads}, batch_{options.batch} {}
@@ -182,42 +233,101 @@ class session {
     return {};
   }
 
-  [[nodiscard]] status run(std::span<const token> tokens, logits_callback* on_logits) noexcept {
+  [[nodiscard]] status check(std::span<const token> tokens) const noexcept {
     for (const token t : tokens)
       if (t < 0 || static_cast<std::size_t>(t) >= vocab())
         return error{errc::invalid_argument, "a token id is outside the vocabulary", "tokens"};
     if (tokens.size() > capacity() - position_)
       return error{errc::context_full, "the tokens do not fit in the session's context", "tokens"};
+    return {};
+  }
+
+  [[nodiscard]] status run(std::span<const token> tokens, logits_callback* on_logits) noexcept {
+    BITNET_CHECK(check(tokens));
+    if (!tokens.empty()) forget_scores(false);
     for (std::size_t done = 0; done < tokens.size();) {
       const std::size_t n = std::min(batch_, tokens.size() - done);
-      step(tokens.subspan(done, n), done, done + n == tokens.size(), on_logits);
+      for (std::size_t i = 0; i < n; ++i)
+        rows_[i] = {tokens[done + i], position_++, &cache_,
+                    on_logits != nullptr || done + i + 1 == tokens.size()};
+      step(n, on_logits, done);
       done += n;
     }
     return {};
   }
 
-  void step(std::span<const token> tokens, std::size_t first_index, bool last,
-            logits_callback* on_logits) noexcept {
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      const bool wanted = on_logits != nullptr || (last && i + 1 == tokens.size());
-      rows_[i] = {tokens[i], position_ + i, &cache_, wanted};
-    }
-    scratch_.release(base_);
-    logits_ = {};
-    if (profile_ != nullptr) profile_->count_step();
+  /// Runs rows_[0, n), all of this session, the first one being token `index` of the caller's.
+  void step(std::size_t n, logits_callback* on_logits, std::size_t index) noexcept {
     const timed_step timing{profile_};
-    auto c = context(tokens.size());
-    const auto states = model_->hidden(c);
-    after_state_ = scratch_.mark();
+    auto c = context(n);
+    const auto states = run_rows(c);
+    const std::size_t mark = scratch_.mark();
     for (std::size_t at = 0; on_logits != nullptr && at < states.rows; at += logit_rows) {
-      scratch_.release(after_state_);
+      scratch_.release(mark);
       const auto scores =
           model_->logits(c, states.slice(at, std::min(logit_rows, states.rows - at)));
-      for (std::size_t r = 0; r < scores.rows; ++r)
-        (*on_logits)(first_index + at + r, scores[r]);
+      for (std::size_t r = 0; r < scores.rows; ++r) (*on_logits)(index + at + r, scores[r]);
     }
-    state_ = states.rows == 0 ? states : states.slice(states.rows - 1, 1);
-    position_ += tokens.size();
+    if (states.rows != 0) keep_state(states.row(states.rows - 1));
+  }
+
+  /// Runs rows_[0, n) of the sessions of some turns.
+  void finish_rows(std::size_t n, std::span<const turn> turns) noexcept {
+    const timed_step timing{profile_};
+    auto c = context(n);
+    const auto states = run_rows(c);
+    std::size_t at = 0;
+    for (const nn::step_row& row : std::span{rows_.data(), n}) {
+      if (!row.wants_logits) continue;
+      for (const turn& t : turns)
+        if (&t.who->cache_ == row.cache) t.who->keep_state(states.row(at));
+      ++at;
+    }
+  }
+
+  [[nodiscard]] nn::activations run_rows(context_type& c) noexcept {
+    scratch_.release(base_);
+    logits_ = {};  // they lay there
+    if (profile_ != nullptr) profile_->count_step();
+    return model_->hidden(c);
+  }
+
+  void keep_state(const float* state) noexcept {
+    std::copy_n(state, state_.cols, state_.data);
+    forget_scores(true);
+  }
+  void forget_scores(bool ready) noexcept {
+    ready_ = ready;
+    logits_ = {};
+    best_count_ = 0;
+  }
+
+  /// The scratch of find_best: states and lists of the sessions.
+  struct best_lists {
+    nn::activations states;
+    matrix_view<scored_token> lists;
+  };
+  [[nodiscard]] static best_lists take_best(context_type& c, const Model& model, std::size_t rows,
+                                            std::size_t count) noexcept {
+    best_lists found{c.make(rows, model.shape().dim),
+                     {c.template take<scored_token>(rows * count), rows, count}};
+    if (c.measuring()) model.best(c, found.states, found.lists);
+    return found;
+  }
+
+  /// best(count) of each session, in this one's scratch.
+  void find_best(std::span<session* const> sessions, std::size_t count) noexcept {
+    scratch_.release(logits_.empty() ? base_ : after_logits_);
+    const timed_step timing{profile_};
+    auto c = context(1);
+    const auto [states, lists] = take_best(c, *model_, sessions.size(), count);
+    for (std::size_t i = 0; i < sessions.size(); ++i)
+      std::copy_n(sessions[i]->state_.data, states.cols, states.row(i));
+    model_->best(c, states, lists);
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      std::copy_n(lists.row(i), count, sessions[i]->best_.data());
+      sessions[i]->best_count_ = count;
+    }
   }
 
   [[nodiscard]] context_type context(std::size_t rows) noexcept {
@@ -237,11 +347,12 @@ class session {
   arena scratch_;
   std::span<nn::step_row> rows_;
   std::span<scored_token> best_;
-  nn::activations state_;          // [1][dim], of the last token; no rows: nothing to tell
+  nn::activations state_;          // [1][dim], of the last token
   std::span<const float> logits_;  // of that state, once asked for
+  std::size_t best_count_ = 0;     // how many of best_ are of that state
+  bool ready_ = false;             // there is such a state
   std::size_t base_ = 0;           // marks in the scratch: what every step reuses begins here,
-  std::size_t after_state_ = 0;    // after the last step's states,
-  std::size_t after_logits_ = 0;   // after the logits
+  std::size_t after_logits_ = 0;   // or here while there are logits
   std::size_t batch_;
   std::size_t position_ = 0;
 };
