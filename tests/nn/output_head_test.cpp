@@ -115,6 +115,26 @@ TEST_CASE("rows that nearly or exactly tie are told apart as by all logits") {
   for (unsigned seed = 10; seed < 20; ++seed) CHECK(h.agrees(normal(dim, seed), 1 + seed % 7));
 }
 
+TEST_CASE("a race among rows closer than the copy can tell is decided exactly") {
+  for (unsigned seed = 30; seed < 36; ++seed) {
+    auto w = normal(vocab * dim, seed, 0.02F);
+    const auto x = normal(dim, seed + 100);
+    double length = 0.0;
+    for (const float v : x) length += double{v} * double{v};
+    const auto spread = normal(300, seed + 200, 1e-3F);  // the copy errs by several times that
+    for (std::size_t i = 0; i < 300; ++i) {  // these rows get a score of 3 and a little, along x
+      float* row = w.data() + (10 * i + 3) * dim;
+      double score = 0.0;
+      for (std::size_t j = 0; j < dim; ++j) score += double{row[j]} * double{x[j]};
+      const double along = (3.0 + double{spread[i]} - score) / length;
+      for (std::size_t j = 0; j < dim; ++j) row[j] += static_cast<float>(along * double{x[j]});
+    }
+    const head_under_test h{w, weight_storage::f32};
+    CHECK(h.agrees(x, 1));
+    CHECK(h.agrees(x, 10));
+  }
+}
+
 TEST_CASE("states and weights without a usable bound go the long way to the same end") {
   const head_under_test h{normal(vocab * dim, 1, 0.02F), weight_storage::f16};
   CHECK(h.agrees(std::vector<float>(dim, 0.0F), 3));
