@@ -4,6 +4,7 @@
 
 #include "doctest.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -102,6 +103,43 @@ TEST_CASE("hostile logits and extreme options") {
     CHECK(one(o, {-3e38F, nan_value}) == 0);
   }
   CHECK(one({.temperature = 1e-45F}, {1.0F, 2.0F}) == 1);
+}
+
+TEST_CASE("the best tokens alone give the choice of all logits, and a sampler says how many") {
+  std::vector<float> logits(5000);
+  std::uint64_t state = 3;
+  for (float& x : logits) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    x = static_cast<float>(state >> 40) * 0x1p-21F;  // many equal ones
+  }
+  const auto options = [](float temperature, int top_k, float top_p = 1.0F, float min_p = 0.0F,
+                          float penalty = 1.0F) {
+    return sampler_options{.temperature = temperature,
+                           .top_k = top_k,
+                           .top_p = top_p,
+                           .min_p = min_p,
+                           .repetition_penalty = penalty};
+  };
+  const auto needs = [&](const sampler_options& o) {
+    return sampler::make(o, logits.size())->needs();
+  };
+  CHECK(needs(options(0.0F, 0)) == 1);
+  CHECK(needs(options(1.0F, 1)) == 1);
+  CHECK(needs(options(1.0F, 40)) == 40);
+  CHECK(needs(options(1.0F, 0)) == 0);
+  CHECK(needs(options(0.0F, 0, 1.0F, 0.0F, 1.1F)) == 0);
+  std::vector<bitnet::scored_token> all;
+  for (std::size_t i = 0; i < logits.size(); ++i)
+    all.push_back({logits[i], static_cast<token>(i)});
+  std::sort(all.begin(), all.end(), bitnet::better);
+  for (const auto& o : {options(0.0F, 0), options(0.7F, 40), options(1.3F, 200, 0.9F),
+                        options(2.0F, 17, 0.99F, 0.2F)}) {
+    auto s = sampler::make(o, logits.size());
+    REQUIRE(s);
+    const auto best = std::span<const bitnet::scored_token>{all}.first(s->needs());
+    for (std::uint64_t i = 0; i < 50; ++i) CHECK(s->sample(best, i) == s->sample(logits, {}, i));
+    CHECK(s->sample(std::span<const bitnet::scored_token>{}, 0) == 0);
+  }
 }
 
 TEST_CASE("options outside their range are refused by name") {
