@@ -154,8 +154,8 @@ class session {
     count = sessions.empty() ? 0 : std::min({count, max_best, sessions.front()->vocab()});
     if (count == 0) return;
     for (std::size_t i = 0; i < sessions.size(); i += best_rows)
-      sessions.front()->find_best(
-          sessions.subspan(i, std::min(best_rows, sessions.size() - i)), count);
+      sessions.front()->find_best(sessions.subspan(i, std::min(best_rows, sessions.size() - i)),
+                                  count);
   }
 
   /// Whether there is a next token to tell: not before the first feed and not after rewind.

@@ -115,9 +115,9 @@ class tensor_binder {
     if (w.storage == nn::weight_storage::tiled) {
       w.input = quant::activation_kind::two_planes;
     } else if (is_float && options_.math == arithmetic::automatic && options_.screen_head) {
-      auto screen = nn::make_head_screen(
-          *kernels_, threads_, w, t.name,
-          [&](std::span<const std::byte> bytes) { document_->forget(bytes); });
+      auto screen =
+          nn::make_head_screen(*kernels_, threads_, w, t.name,
+                               [&](std::span<const std::byte> bytes) { document_->forget(bytes); });
       if (!screen) return fail(screen.error());
       head.screen = *std::move(screen);
     }

@@ -23,9 +23,9 @@ namespace nn {
 
 /// Owns the copy. Empty for heads that are not floats.
 struct head_screen {
-  quant::tiled_matrix tiles;         ///< encoding int8, one scale for each `group` columns
-  aligned_buffer<float> error;       ///< [rows], at least |w - v|
-  aligned_buffer<float> magnitude;   ///< [rows], at least |v|
+  quant::tiled_matrix tiles;        ///< encoding int8, one scale for each `group` columns
+  aligned_buffer<float> error;      ///< [rows], at least |w - v|
+  aligned_buffer<float> magnitude;  ///< [rows], at least |v|
   static constexpr std::size_t group = 128;
 
   [[nodiscard]] bool empty() const noexcept { return error.size() == 0; }
@@ -65,16 +65,16 @@ namespace detail {
   return w.cols * (w.storage == weight_storage::f32 ? sizeof(float) : sizeof(f16));
 }
 
-/// A row of a float matrix in any of its storages.
-inline void widen_row(const kernels::kernel_table& k, const weight_matrix& w, std::size_t row,
-                      std::span<float> out) noexcept {
-  const std::byte* bytes = w.bytes.data + row * row_bytes(w);
+/// Columns [first, first + n) of a row of a float matrix in any of its storages.
+inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::size_t row,
+                  std::size_t first, std::size_t n, float* out) noexcept {
+  const std::byte* bytes = w.bytes.data + row * row_bytes(w) + first * (row_bytes(w) / w.cols);
   if (w.storage == weight_storage::f16) {
-    k.widen_f16(bytes, out.data(), w.cols);
+    k.widen_f16(bytes, out, n);
   } else if (w.storage == weight_storage::bf16) {
-    k.widen_bf16(bytes, out.data(), w.cols);
+    k.widen_bf16(bytes, out, n);
   } else {
-    std::memcpy(out.data(), bytes, w.cols * sizeof(float));
+    std::memcpy(out, bytes, n * sizeof(float));
   }
 }
 
@@ -102,39 +102,44 @@ inline void widen_row(const kernels::kernel_table& k, const weight_matrix& w, st
   BITNET_TRY(s.error, aligned_buffer<float>::make(w.rows, what));
   BITNET_TRY(s.magnitude, aligned_buffer<float>::make(w.rows, what));
 
-  const std::size_t padded = round_up(w.cols, 16);
-  const std::size_t stride = round_up(padded + groups + padded / 4, cache_line / sizeof(float));
-  BITNET_TRY(auto scratch, aligned_buffer<float>::make(stride * threads.concurrency(), what));
   const quant::tile_destination to = s.tiles.destination();
-  const auto pack = [&](std::size_t tile, float* row) {
-    auto* const scales = reinterpret_cast<f16*>(row + padded);
-    auto* const codes = reinterpret_cast<std::int8_t*>(row + padded + groups);
-    for (std::size_t lane = 0; lane < quant::tile_rows; ++lane) {
-      const std::size_t r = tile * quant::tile_rows + lane;
-      const bool exists = r < w.rows;
-      if (exists) {
-        float lost = 0.0F, kept = 0.0F;
-        detail::widen_row(k, w, r, {row, w.cols});
-        k.copy_row(row, w.cols, plan.group, codes, scales, lost, kept);
-        s.error[r] = head_screen::length(lost, w.cols);
-        s.magnitude[r] = head_screen::length(kept, w.cols);
+  // Group by group, so that the 16 rows of a tile meet in the first cache level.
+  const auto pack = [&](std::size_t tile) {
+    constexpr std::size_t group = head_screen::group;
+    float values[group], lost[quant::tile_rows] = {}, kept[quant::tile_rows] = {};
+    std::int8_t codes[quant::tile_rows][group];
+    const std::size_t first_row = tile * quant::tile_rows;
+    const std::size_t rows = std::min(quant::tile_rows, w.rows - first_row);
+    std::uint8_t* line = to.lines + tile * lines * quant::line_bytes;
+    for (std::size_t g = 0; g < groups; ++g) {
+      const std::size_t n = std::min(group, w.cols - g * group);
+      f16* const scales = to.scales_f16 + (tile * groups + g) * quant::tile_rows;
+      std::memset(codes, 0, sizeof codes);  // also what pads rows and columns
+      std::fill_n(scales, quant::tile_rows, f16{0});
+      for (std::size_t r = 0; r < rows; ++r) {
+        float more_lost = 0.0F, more_kept = 0.0F;
+        detail::widen(k, w, first_row + r, g * group, n, values);
+        k.copy_row(values, n, group, codes[r], scales + r, more_lost, more_kept);
+        lost[r] += more_lost;
+        kept[r] += more_kept;
       }
-      std::uint8_t* words = to.lines + tile * lines * quant::line_bytes + 4 * lane;
-      for (std::size_t i = 0; i < lines; ++i, words += quant::line_bytes) {
-        std::uint32_t four = 0;
-        if (exists) std::memcpy(&four, codes + per_line * i, sizeof four);
-        four ^= 0x80808080U;  // tile codes are 128 more than their values
-        std::memcpy(words, &four, sizeof four);
-      }
-      for (std::size_t g = 0; g < groups; ++g)
-        to.scales_f16[(tile * groups + g) * quant::tile_rows + lane] = exists ? scales[g] : f16{0};
+      for (std::size_t c = 0; c < n; c += per_line, line += quant::line_bytes)
+        for (std::size_t r = 0; r < quant::tile_rows; ++r) {
+          std::uint32_t four;
+          std::memcpy(&four, codes[r] + c, sizeof four);
+          four ^= 0x80808080U;  // tile codes are 128 more than their values
+          std::memcpy(line + 4 * r, &four, sizeof four);
+        }
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      s.error[first_row + r] = head_screen::length(lost[r], w.cols);
+      s.magnitude[first_row + r] = head_screen::length(kept[r], w.cols);
     }
   };
   constexpr std::size_t run = 32;  // tiles; some megabytes of the matrix
-  threads.parallel_for(ceil_div(plan.tiles(), run), [&](std::size_t i, std::size_t worker) {
+  threads.parallel_for(ceil_div(plan.tiles(), run), [&](std::size_t i, std::size_t) {
     const std::size_t first = i * run, last = std::min(first + run, plan.tiles());
-    for (std::size_t tile = first; tile < last; ++tile)
-      pack(tile, scratch.data() + worker * stride);
+    for (std::size_t tile = first; tile < last; ++tile) pack(tile);
     const std::size_t row = detail::row_bytes(w);
     const std::size_t end = std::min(last * quant::tile_rows, w.rows);
     done({w.bytes.data + first * quant::tile_rows * row, (end - first * quant::tile_rows) * row});
