@@ -58,6 +58,24 @@ TEST_CASE("the exact float path reproduces exact arithmetic") {
   }
 }
 
+TEST_CASE("an int8 KV cache stays close to exact keys and values") {
+  for (const auto& m : testing::golden_models()) {
+    CAPTURE(m.name);
+    const auto model = open(m, bitnet::arithmetic::exact);
+    if (!model) FAIL_CHECK(bitnet::to_string(model.error()));
+    if (!model) continue;
+    const auto logits = testing::all_logits(*model, m.tokens(), kv_type::q8);
+    const auto exact = m.logits("exact");
+    const double error = testing::relative_rms(logits, exact);
+    CHECK(error > 1e-5);  // it is another type
+    CHECK(error <= 2e-2);
+    if (logits.size() != exact.size()) continue;
+    const auto rows = testing::compare_rows(logits, exact, m.vocab, m.argmax_margin);
+    CHECK(rows.mean_kld <= 1e-3);
+    CHECK(rows.wrong_argmax == 0);
+  }
+}
+
 TEST_CASE("int8 activations reproduce the int8 reference") {
   std::size_t compared = 0;
   for (const auto& m : testing::golden_models()) {

@@ -36,15 +36,47 @@ TEST_CASE("logits do not depend on the instruction set") {
   }
 }
 
+TEST_CASE("logits of a long context depend neither on the kernels nor on threads nor on batches") {
+  const auto m = testing::golden_models().front();
+  std::vector<bitnet::token> tokens;  // two chunks of attention, the second not full
+  while (tokens.size() < 300) {
+    const auto some = m.tokens();
+    tokens.insert(tokens.end(), some.begin(), some.end());
+  }
+  tokens.resize(300);
+  for (const kv_type kv : {kv_type::f16, kv_type::q8}) {
+    std::vector<float> first;
+    for (const std::string_view isa : bitnet::isa::runnable_names())
+      for (const std::size_t threads : {1U, 2U}) {
+        CAPTURE(isa);
+        CAPTURE(threads);
+        bitnet::open_options options;
+        options.isa = isa;
+        options.threads = threads;
+        const auto model = bitnet::open(m.path + ".gguf", options);
+        REQUIRE(model);
+        for (const std::size_t batch : {1U, 83U, 300U}) {
+          CAPTURE(batch);
+          if (isa == "scalar" && (threads != 1 || batch != 83)) continue;  // slow
+          const auto logits = testing::all_logits(*model, tokens, kv, batch);
+          if (first.empty()) first = logits;
+          CHECK(same_bits(first, logits));
+        }
+      }
+  }
+}
+
 TEST_CASE("logits do not depend on threads or on how a prompt is split") {
+  std::size_t number = 0;
   for (const auto& m : testing::golden_models()) {
     CAPTURE(m.name);
+    const kv_type kv = ++number % 3 == 0 ? kv_type::q8 : kv_type::f16;
     bitnet::open_options options;
     options.threads = 1;
     const auto model = bitnet::open(m.path + ".gguf", options);
     REQUIRE(model);
     const auto tokens = m.tokens();
-    const auto first = testing::all_logits(*model, tokens, kv_type::f16, 64);
+    const auto first = testing::all_logits(*model, tokens, kv, 64);
     for (const std::size_t threads : {1U, 2U, 3U}) {
       auto pool = bitnet::thread_pool::make({.threads = threads});
       REQUIRE(pool);
@@ -52,8 +84,7 @@ TEST_CASE("logits do not depend on threads or on how a prompt is split") {
       for (const std::size_t batch : {1U, 7U, 16U, 48U}) {
         CAPTURE(threads);
         CAPTURE(batch);
-        CHECK(
-            same_bits(first, testing::all_logits(*model, tokens, kv_type::f16, batch, &executor)));
+        CHECK(same_bits(first, testing::all_logits(*model, tokens, kv, batch, &executor)));
       }
     }
   }

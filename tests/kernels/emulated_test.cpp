@@ -6,13 +6,16 @@
 #include "kernels/emulation.hpp"  // first: it names the library's namespace
 // clang-format on
 
+#include "kernels/attention_checks.hpp"
 #include "kernels/float_checks.hpp"
+#include "kernels/screen_checks.hpp"
 #include "kernels/tiled_checks.hpp"
 
 TEST_CASE("emulated gemm_tiled equals exact sums for every encoding and shape") {
   REQUIRE(runnable_tables().size() == 5);
   check_tiled_shapes();
 }
+TEST_CASE("emulated tabulate gives the sums' digits") { check_tabulate(); }
 TEST_CASE("emulated gemm_tiled does not overflow for extreme codes") { check_tiled_extremes(2560); }
 TEST_CASE("emulated gemm_tiled gives the same bits for any number of tokens") {
   check_tiled_batches();
@@ -25,9 +28,14 @@ TEST_CASE("emulated float kernels give the scalar bits") {
   check_dense<float>(&kernel_table::gemm_f32);
   check_dense<f16>(&kernel_table::gemm_f16);
   check_dense<bitnet::bf16>(&kernel_table::gemm_bf16);
-  check_attention<f16>(&kernel_table::attend_f16);
-  check_attention<float>(&kernel_table::attend_f32);
+  check_attention();
+  check_attention_specials();
   check_special_values();
+}
+TEST_CASE("emulated kernels of the screened head give the scalar bits") {
+  check_widening();
+  check_copies();
+  check_score_bounds();
 }
 #else
 #include "doctest.hpp"

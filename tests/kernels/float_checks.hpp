@@ -252,49 +252,6 @@ void check_dense(kernel_table::gemm_dense kernel_table::*member) {
     }
 }
 
-/// Attention of `heads` heads against softmax in double.
-template <class T>
-void check_attention(
-    void (*kernel_table::*member)(const bitnet::kernels::attention_task<T>&) noexcept) {
-  generator g{15};
-  for (const std::size_t heads : {1U, 2U, 3U, 4U, 5U, 8U})
-    for (const std::size_t dim : {8U, 16U, 20U, 64U, 80U})
-      for (const std::size_t positions : {1U, 2U, 15U, 16U, 17U, 53U}) {
-        const std::size_t stride = dim + 3;
-        const auto q = g.floats(heads * stride);
-        const dense_matrix<T> k{g, positions, dim}, v{g, positions, dim};
-        std::vector<T> keys(positions * dim), values(positions * dim);
-        std::memcpy(keys.data(), k.view.data, keys.size() * sizeof(T));
-        std::memcpy(values.data(), v.view.data, values.size() * sizeof(T));
-        std::vector<float> scores(heads * bitnet::round_up(positions, 16));
-        CAPTURE(heads);
-        CAPTURE(dim);
-        CAPTURE(positions);
-        const auto y = same_everywhere(heads * stride, [&](const kernel_table& table, float* out) {
-          (table.*member)({q.data(), keys.data(), values.data(), out, scores.data(), heads, stride,
-                           dim, positions, 0.7F});
-        });
-        for (std::size_t h = 0; h < heads; ++h) {
-          std::vector<double> p(positions);
-          double top = -1e300, den = 0;
-          for (std::size_t j = 0; j < positions; ++j) {
-            double dot = 0;
-            for (std::size_t d = 0; d < dim; ++d)
-              dot += double{q[h * stride + d]} * double{k.value[j * dim + d]};
-            p[j] = dot * double{0.7F};
-            top = std::max(top, p[j]);
-          }
-          for (double& s : p) den += s = std::exp(s - top);
-          for (std::size_t d = 0; d < dim; ++d) {
-            double sum = 0;
-            for (std::size_t j = 0; j < positions; ++j) sum += p[j] * double{v.value[j * dim + d]};
-            CHECK(std::abs(double{y[h * stride + d]} - sum / den) < 4e-6);
-          }
-          for (std::size_t d = dim; d < stride; ++d) CHECK(y[h * stride + d] == 9.0F);
-        }
-      }
-}
-
 /// Special values go through every kernel without harm, and alike.
 inline void check_special_values() {
   const float inf = std::numeric_limits<float>::infinity();
@@ -315,11 +272,6 @@ inline void check_special_values() {
       std::vector<f16> half(n);
       k.to_f16(x.data(), half.data(), n);
       for (std::size_t i = 0; i < n; ++i) out[i] = bitnet::to_float(half[i]);
-    });
-    same_everywhere(16, [&](const kernel_table& k, float* out) {
-      std::vector<float> scores(16), q(16, 1.0F);
-      const std::vector<float> kv(x.begin(), x.begin() + 32);
-      k.attend_f32({q.data(), kv.data(), kv.data(), out, scores.data(), 1, 16, 16, 2, 1.0F});
     });
   }
 }

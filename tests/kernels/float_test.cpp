@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Float kernels on every instruction set that this machine runs.
+#include "kernels/attention_checks.hpp"
 #include "kernels/float_checks.hpp"
 
 TEST_CASE("vector kernels are right and give the scalar bits for every length") {
@@ -15,8 +16,8 @@ TEST_CASE("dense products do not depend on blocking") {
   check_dense<bitnet::bf16>(&kernel_table::gemm_bf16);
 }
 TEST_CASE("attention is softmax(q k) v") {
-  check_attention<f16>(&kernel_table::attend_f16);
-  check_attention<float>(&kernel_table::attend_f32);
+  check_attention();
+  check_attention_specials();
 }
 TEST_CASE("NaN and infinity pass through alike") { check_special_values(); }
 TEST_CASE("gemm_decoded equals the dense product") { check_decoded(); }

@@ -93,9 +93,13 @@ struct test_matrix {
     for (std::size_t r = 0; r < rows; ++r)
       for (std::size_t c = 0; c < cols; ++c) {
         const std::size_t line = (r / 16) * count + c / per_line;
-        const std::size_t p = c % per_line / 4;
-        std::uint8_t& byte = lines[line * 64 + 4 * (r % 16) + c % 4];
-        byte = static_cast<std::uint8_t>(byte | code[r * cols + c] << (bits * p));
+        const std::size_t row = r % 16, in_line = c % per_line;
+        const bool binary = codes == encoding::binary;
+        const std::size_t at =
+            binary ? 16 * (in_line / 8) + 2 * (row % 8) + row / 8 : 4 * row + in_line % 4;
+        const std::size_t shift = binary ? in_line % 8 : bits * (in_line / 4);
+        std::uint8_t& byte = lines[line * 64 + at];
+        byte = static_cast<std::uint8_t>(byte | code[r * cols + c] << shift);
       }
     const std::size_t size = tiles * groups() * 16;
     scales_f32.assign(size, 0.0F);
@@ -161,6 +165,7 @@ struct test_rows {
   std::vector<std::int8_t> values;
   std::vector<float> scales;
   std::vector<std::int32_t> prefix;
+  std::vector<std::int8_t> sums;
   bitnet::quant::quantized_rows view;
 
   test_rows(std::size_t rows, std::size_t cols, bool blocks) {
@@ -170,12 +175,14 @@ struct test_rows {
     values.assign(rows * view.padded(), 77);
     scales.assign(rows * view.blocks(), -1.0F);
     prefix.assign(rows * view.prefixes(), -1);
+    sums.assign(rows * view.padded() * bitnet::quant::sums_per_value, 99);
     attach();
   }
   void attach() {
     view.values = values.data();
     view.scales = scales.data();
     view.prefix = prefix.data();
+    view.sums = sums.data();
   }
   /// Values chosen here: `q(row, column)`, scales random.
   template <class Q>
@@ -191,6 +198,7 @@ struct test_rows {
       }
     }
     for (float& s : scales) s = g.uniform(0.001F, 0.1F);
+    for (std::size_t r = 0; r < view.rows; ++r) scalar_table().tabulate(view, r);
   }
   /// One row of it, sharing memory.
   [[nodiscard]] bitnet::quant::quantized_rows row(std::size_t r) const {
@@ -198,6 +206,7 @@ struct test_rows {
     one.values += r * view.padded();
     one.scales += r * view.blocks();
     one.prefix += r * view.prefixes();
+    one.sums += r * view.padded() * bitnet::quant::sums_per_value;
     one.rows = 1;
     return one;
   }

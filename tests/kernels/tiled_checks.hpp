@@ -5,6 +5,7 @@
 #include "kernels/support.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace {
 
@@ -81,6 +82,14 @@ inline void check_tiled_shapes() {
         check_tiled(g, {7, cols, 16, e, true, true}, blocks, 1);
         check_tiled(g, {17, cols, 256, e, true, true}, blocks, 4);
       }
+  // Many tokens go another way, over 512 columns at a time; odd tiles and tokens are left over.
+  for (const encoding e : all_encodings)
+    for (const bool blocks : {false, true}) {
+      check_tiled(g, {40, 1100, 1152, e}, blocks, 27);
+      check_tiled(g, {16, 1100, 64, e, true, true}, blocks, 12);
+      check_tiled(g, {33, 640, 128, e, true}, blocks, 62);
+      check_tiled(g, {24, 600, 32, e, false, true}, blocks, 13);
+    }
 }
 
 /// The largest sums: one code everywhere, activations 127 or -127.
@@ -89,12 +98,42 @@ inline void check_tiled_extremes(std::size_t cols) {
   for (const bool blocks : {false, true})
     for (const std::size_t group : {bitnet::round_up(cols, 64), std::size_t{128}}) {
       for (const int code : {0, 1, 2, 3})
-        check_tiled(g, {16, cols, group, encoding::ternary2, false, false, code}, blocks, 2);
+        check_tiled(g, {16, cols, group, encoding::ternary2, false, false, code}, blocks, 14);
       for (const int code : {0, 1})
         check_tiled(g, {16, cols, group, encoding::binary, false, false, code}, blocks, 2);
       for (const int code : {0, 1, 128, 255})
-        check_tiled(g, {16, cols, group, encoding::int8, false, false, code}, blocks, 2);
+        check_tiled(g, {16, cols, group, encoding::int8, false, false, code}, blocks, 14);
     }
+}
+
+/// The tables of signed sums are what the definition says, digit by digit.
+inline void check_tabulate() {
+  generator g{5};
+  for (const std::size_t cols : {20U, 64U, 416U}) {
+    test_rows x{3, cols, true};
+    x.fill(g, [&](std::size_t r, std::size_t) {
+      return r == 0 ? 127 : r == 1 ? -127 : static_cast<int>(g.below(255)) - 127;
+    });
+    const std::vector<std::int8_t> values = x.values, expected = x.sums;
+    for (std::size_t i = 0; i < expected.size(); i += 16) {  // 16 digits of 4 values
+      const std::size_t line = i / 256, half = i % 256 / 128, byte = i % 64 / 16;
+      if (i % 128 >= 64) continue;
+      const std::int8_t* v = values.data() + 32 * line + 8 * byte + 4 * half;
+      for (std::size_t n = 0; n < 16; ++n) {
+        int sum = 0;
+        for (std::size_t k = 0; k < 4; ++k) sum += (n >> k & 1U) != 0 ? v[k] : -v[k];
+        CHECK(expected[i + n] + 32 * expected[i + 64 + n] == sum);
+        CHECK(std::abs(expected[i + n]) <= 16);
+        CHECK(std::abs(expected[i + 64 + n]) <= 16);
+      }
+    }
+    for (const kernel_table* k : runnable_tables()) {
+      CAPTURE(std::string{k->isa});
+      x.sums.assign(x.sums.size(), 99);
+      for (std::size_t r = 0; r < 3; ++r) k->tabulate(x.view, r);
+      CHECK(x.sums == expected);
+    }
+  }
 }
 
 /// Any number of tokens gives what each gives alone, and any split of the tiles the same.

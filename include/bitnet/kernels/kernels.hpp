@@ -12,7 +12,9 @@
 
 #if BITNET_ARCH_X86_64
 #include <bitnet/kernels/x86/avx2.hpp>
+#include <bitnet/kernels/x86/avx2_tiled.hpp>
 #include <bitnet/kernels/x86/avx512.hpp>
+#include <bitnet/kernels/x86/avx512_tiled.hpp>
 #include <bitnet/kernels/x86/avx512_vnni.hpp>
 #include <bitnet/kernels/x86/avx_vnni.hpp>
 #endif
@@ -27,12 +29,12 @@ namespace kernels {
 // Overloads of one name from every family, side by side.
 #define BITNET_FLOAT_KERNELS_OF(family) \
   using family::add;                    \
-  using family::attend_f16;             \
-  using family::attend_f32;             \
+  using family::attend;                 \
   using family::copy_row;               \
   using family::gemm_bf16;              \
   using family::gemm_f16;               \
   using family::gemm_f32;               \
+  using family::merge_attention;        \
   using family::quantize;               \
   using family::relu2_mul;              \
   using family::rms_norm;               \
@@ -41,6 +43,7 @@ namespace kernels {
   using family::scale;                  \
   using family::score_bounds;           \
   using family::silu_mul;               \
+  using family::store_kv;               \
   using family::sum_squares;            \
   using family::to_f16;                 \
   using family::widen_bf16;             \
@@ -48,10 +51,12 @@ namespace kernels {
 
 BITNET_FLOAT_KERNELS_OF(on_scalar);
 using on_scalar::gemm_tiled;
+using on_scalar::tabulate;
 #if BITNET_ARCH_X86_64
 BITNET_FLOAT_KERNELS_OF(on_avx2);
 BITNET_FLOAT_KERNELS_OF(on_avx512);
 using on_avx2::gemm_tiled;
+using on_avx2::tabulate;
 using on_avx2::vnni::gemm_tiled;
 using on_avx512::gemm_tiled;
 using on_avx512::vnni::gemm_tiled;
@@ -67,6 +72,7 @@ constexpr void for_each_kernel(Visit visit) {
         [](auto tag, auto&&... a) { return name(tag, a...); })
   BITNET_KERNEL(gemm_tiled);
   BITNET_KERNEL(quantize);
+  BITNET_KERNEL(tabulate);
   BITNET_KERNEL(gemm_f32);
   BITNET_KERNEL(gemm_f16);
   BITNET_KERNEL(gemm_bf16);
@@ -78,8 +84,9 @@ constexpr void for_each_kernel(Visit visit) {
   BITNET_KERNEL(rope_adjacent);
   BITNET_KERNEL(rope_halves);
   BITNET_KERNEL(to_f16);
-  BITNET_KERNEL(attend_f16);
-  BITNET_KERNEL(attend_f32);
+  BITNET_KERNEL(store_kv);
+  BITNET_KERNEL(attend);
+  BITNET_KERNEL(merge_attention);
   BITNET_KERNEL(widen_f16);
   BITNET_KERNEL(widen_bf16);
   BITNET_KERNEL(sum_squares);

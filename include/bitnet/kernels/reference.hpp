@@ -25,19 +25,12 @@ inline constexpr std::size_t reference_columns = 128;
 /// values[column][row], read straight from the layout's definition in quant/tile.hpp.
 inline void tile_values(const quant::tiled_view& w, std::size_t tile, std::size_t first,
                         std::size_t count, std::int16_t (*values)[16]) noexcept {
-  const std::size_t per_line = quant::columns_per_line(w.codes);
-  const unsigned bits = static_cast<unsigned>(32 / per_line);
   const auto [multiplier, offset] = quant::meaning(w.codes);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t line = (first + i) / per_line, column = (first + i) % per_line;
-    const unsigned shift = static_cast<unsigned>(column / 4) * bits;
-    const std::uint8_t* bytes =
-        w.lines + (tile * w.lines_per_tile() + line) * quant::line_bytes + column % 4;
+  for (std::size_t i = 0; i < count; ++i)
     for (std::size_t r = 0; r < quant::tile_rows; ++r) {
-      const int code = bytes[4 * r] >> shift & ((1 << bits) - 1);
+      const int code = quant::code_at(w, tile * quant::tile_rows + r, first + i);
       values[i][r] = static_cast<std::int16_t>(multiplier * code - offset);
     }
-  }
 }
 
 /// sums[r] += sum over columns [first, last) of the integer weights times x.
@@ -91,6 +84,24 @@ inline tag gemm_tiled(tag self, const quant::tiled_view& w, const quant::quantiz
       std::memcpy(y.row(t) + row, total, rows * sizeof(float));
     }
   }
+  return self;
+}
+
+/// The definition of quantized_rows::sums. Nothing here reads them.
+inline tag tabulate(tag self, const quant::quantized_rows& x, std::size_t row) noexcept {
+  const std::int8_t* v = x.values + row * x.padded();
+  std::int8_t* to = x.sums + row * x.padded() * quant::sums_per_value;
+  for (std::size_t c = 0; c < x.padded(); c += 32, v += 32, to += quant::sums_per_line)
+    for (std::size_t group = 0; group < 8; ++group)
+      for (std::size_t n = 0; n < 16; ++n) {
+        int sum = 0;
+        for (std::size_t i = 0; i < 4; ++i)
+          sum += (n >> i & 1U) != 0 ? v[4 * group + i] : -v[4 * group + i];
+        const int high = (sum + 512 + 16) / 32 - 16;  // rounds down, as a shift does
+        std::int8_t* digits = to + group % 2 * 128 + group / 2 * 16 + n;
+        digits[0] = static_cast<std::int8_t>(sum - 32 * high);
+        digits[64] = static_cast<std::int8_t>(high);
+      }
   return self;
 }
 

@@ -28,10 +28,17 @@ using tag = isa::scalar;
 struct f32x16 {
   float v[16];
 };
+struct i32x16 {
+  std::int32_t v[16];
+};
+struct i16x32 {
+  std::int16_t v[32];
+};
 
 inline constexpr std::size_t decode_rows = 2;   ///< rows of a dense matrix side by side, 1 token
 inline constexpr std::size_t prefill_rows = 2;  ///< rows and tokens of a dense block
 inline constexpr std::size_t prefill_tokens = 2;
+inline constexpr std::size_t panels_of_four = 1;  ///< panels side by side, 4 vectors (panels.inc)
 
 template <class F>
 BITNET_INLINE f32x16 each(F f) noexcept {
@@ -65,6 +72,10 @@ BITNET_INLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
     sum += q;
   }
   return sum;
+}
+/// Rounds |a| <= 32767 to nearest, halves to even.
+BITNET_INLINE void store(std::int16_t* p, f32x16 a) noexcept {
+  for (std::size_t i = 0; i < 16; ++i) p[i] = static_cast<std::int16_t>(round_to_even(a.v[i]));
 }
 BITNET_INLINE f32x16 broadcast(float x) noexcept {
   return each([&](std::size_t) { return x; });
@@ -137,6 +148,32 @@ BITNET_INLINE float fold_max(f32x16 a) noexcept {
   return a.v[0];
 }
 BITNET_INLINE void prefetch(const void*) noexcept {}
+
+BITNET_INLINE i32x16 zero_i32() noexcept { return {}; }
+/// To nearest, halves to even.
+BITNET_INLINE f32x16 to_float(i32x16 a) noexcept {
+  return each([&](std::size_t i) { return static_cast<float>(a.v[i]); });
+}
+/// 32 int8 numbers: a pair for each lane.
+BITNET_INLINE i16x32 load_pairs(const void* p) noexcept {
+  std::int8_t t[32];
+  std::memcpy(t, p, sizeof t);
+  i16x32 r;
+  for (std::size_t i = 0; i < 32; ++i) r.v[i] = t[i];
+  return r;
+}
+/// p[0], p[1] for every lane.
+BITNET_INLINE i16x32 broadcast_pair(const std::int16_t* p) noexcept {
+  i16x32 r;
+  for (std::size_t i = 0; i < 32; ++i) r.v[i] = p[i % 2];
+  return r;
+}
+/// c + the products of the two numbers of each lane.
+BITNET_INLINE i32x16 add_pairs(i16x32 a, i16x32 b, i32x16 c) noexcept {
+  for (std::size_t i = 0; i < 16; ++i)
+    c.v[i] += a.v[2 * i] * b.v[2 * i] + a.v[2 * i + 1] * b.v[2 * i + 1];
+  return c;
+}
 
 #include <bitnet/kernels/body/float.inc>
 

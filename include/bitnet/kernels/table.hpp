@@ -5,6 +5,7 @@
 #include <bitnet/core/half.hpp>
 #include <bitnet/core/view.hpp>
 #include <bitnet/quant/activation.hpp>
+#include <bitnet/quant/kv_head.hpp>
 #include <bitnet/quant/tile.hpp>
 
 #include <span>
@@ -13,20 +14,41 @@
 BITNET_NAMESPACE_BEGIN
 namespace kernels {
 
-/// Attention of the query heads that share one KV head, for one token, over positions
-/// [0, positions). T is f16 or float. Nothing is owned and nothing may overlap.
-template <class T>
+/// Attention of the query heads that share one KV head, for `rows` tokens at consecutive positions
+/// of one sequence, over chunks [first_chunk, last_chunk) of quant::kv_chunk positions; keys and
+/// values of every position that a row sees are stored. Query i is head i % heads of row i / heads.
+/// Nothing is owned and nothing may overlap.
 struct attention_task {
-  const float* q;     ///< [heads][head_dim], head h at q + h * head_stride
-  const T* k;         ///< [positions][head_dim]
-  const T* v;         ///< [positions][head_dim]
-  float* out;         ///< [heads][head_dim], head h at out + h * head_stride
-  float* scores;      ///< scratch, heads * round_up(positions, 16) floats
-  std::size_t heads;  ///< query heads in the group
+  quant::kv_head kv;
+  const float* q;  ///< row r, head h at q + r * q_stride + h * kv.dim
+  std::size_t q_stride;
+  float* out;  ///< row r, head h at out + r * out_stride + h * head_stride
+  std::size_t out_stride;
   std::size_t head_stride;
-  std::size_t head_dim;
-  std::size_t positions;  ///< at least 1
-  float scale;            ///< multiplies q . k before the softmax
+  float* state;  ///< query i: top score and sum so far, at state + i * state_stride
+  std::size_t state_stride;
+  std::int16_t* codes;  ///< scratch for q8: rows * heads * kv.padded_dim() numbers,
+  float* code_scales;   ///< and rows * heads of these; else unused
+  std::size_t rows;
+  std::size_t heads;
+  std::size_t positions;  ///< that row 0 sees, above kv_chunk * first_chunk; row r sees r more
+  std::size_t first_chunk;
+  std::size_t last_chunk;  ///< at most the chunks that the last row sees
+  float scale;             ///< multiplies q . k before the softmax
+  /// Whether `out` becomes the result. Otherwise it is the chunks' part of it, for one row, to be
+  /// merged with those of the other chunks.
+  bool finish;
+};
+
+/// Parts that attend left for each chunk of one query: out at first + c * stride, and its state
+/// `state` floats behind. The result is what one task over all chunks gives.
+struct attention_parts {
+  const float* first;
+  std::size_t stride;
+  std::size_t state;
+  std::size_t count;  ///< of chunks, at least 1
+  std::size_t dim;
+  float* out;
 };
 
 /// Bounds on `count` scores, each known to within error * of_error + magnitude * of_magnitude.
@@ -47,11 +69,14 @@ struct score_bounds_task {
 struct kernel_table {
   std::string_view isa;
 
-  /// y[t][r] = W x_t for rows [16 * first_tile, 16 * last_tile) below w.rows; x.cols == w.cols.
+  /// y[t][r] = W x_t for rows [16 * first_tile, 16 * last_tile) below w.rows; x.cols == w.cols. For
+  /// binary matrices x.sums has to be there and groups to be multiples of 32, or plain C++ serves.
   void (*gemm_tiled)(const quant::tiled_view& w, const quant::quantized_rows& x,
                      matrix_view<float> y, std::size_t first_tile, std::size_t last_tile) noexcept;
   /// Row `row` of `out` from x[0, out.cols): values, scales, prefix sums and zero padding.
   void (*quantize)(const float* x, const quant::quantized_rows& out, std::size_t row) noexcept;
+  /// x.sums of row `row` from its values.
+  void (*tabulate)(const quant::quantized_rows& x, std::size_t row) noexcept;
 
   /// y[t][r] = W x_t for rows [first_row, last_row) of a row-major matrix; bytes may be unaligned.
   using gemm_dense = void (*)(quant::packed_rows w, matrix_view<const float> x,
@@ -75,8 +100,11 @@ struct kernel_table {
   /// Rotates pairs (i, i + pairs), the NEOX order.
   void (*rope_halves)(float* x, const float* cos, const float* sin, std::size_t pairs) noexcept;
   void (*to_f16)(const float* x, f16* y, std::size_t n) noexcept;  ///< to nearest, ties even
-  void (*attend_f16)(const attention_task<f16>& task) noexcept;
-  void (*attend_f32)(const attention_task<float>& task) noexcept;
+  /// Stores the key and the value, to.dim floats each, of a position below to.capacity.
+  void (*store_kv)(const quant::kv_head& to, std::size_t position, const float* k,
+                   const float* v) noexcept;
+  void (*attend)(const attention_task& task) noexcept;
+  void (*merge_attention)(const attention_parts& parts) noexcept;
 
   /// n half-precision numbers from unaligned memory as floats.
   void (*widen_f16)(const std::byte* x, float* y, std::size_t n) noexcept;

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <bitnet/core/checked.hpp>
-#include <bitnet/core/half.hpp>
 #include <bitnet/core/memory.hpp>
 #include <bitnet/nn/hparams.hpp>
+#include <bitnet/quant/kv_head.hpp>
 
 #include <optional>
 #include <span>
@@ -13,11 +13,10 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// Storage type of cached keys and values.
-enum class kv_type : std::uint8_t { f16, f32 };
+using quant::kv_type;
 
-/// A view of [layer][key | value][kv head][position][head_dim]. A head's positions are contiguous,
-/// so attention streams through memory. Does not own; belongs to one session.
+/// A view of [layer][kv head], each as quant::kv_head says: attention streams through a head's
+/// memory from its start to its end. Does not own; belongs to one session.
 class kv_cache {
  public:
   kv_cache() noexcept = default;
@@ -25,10 +24,12 @@ class kv_cache {
   /// Bytes for `capacity` positions, or nothing if the number does not fit.
   [[nodiscard]] static std::optional<std::size_t> bytes(const hparams& h, std::size_t capacity,
                                                         kv_type type) noexcept {
-    const auto head = checked_mul(capacity, h.head_dim);
-    const auto layer = head ? checked_mul(*head, 2 * h.kv_heads) : head;
-    const auto all = layer ? checked_mul(*layer, h.layers) : layer;
-    return all ? checked_mul(*all, type == kv_type::f16 ? sizeof(f16) : sizeof(float)) : all;
+    const auto positions = checked_align(capacity, quant::kv_lanes);
+    const auto head =
+        positions ? checked_mul(*positions, quant::kv_head::position_bytes(type, h.head_dim))
+                  : positions;
+    const auto layer = head ? checked_mul(*head, h.kv_heads) : head;
+    return layer ? checked_mul(*layer, h.layers) : layer;
   }
 
   /// `memory` holds at least bytes(h, capacity, type), aligned to a cache line, and outlives this.
@@ -43,24 +44,14 @@ class kv_cache {
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] kv_type type() const noexcept { return type_; }
 
-  /// Keys or values of one head: [capacity][head_dim]; T matches type().
-  template <class T>
-  [[nodiscard]] T* keys(std::size_t layer, std::size_t head) const noexcept {
-    return at<T>(layer, 0, head);
-  }
-  template <class T>
-  [[nodiscard]] T* values(std::size_t layer, std::size_t head) const noexcept {
-    return at<T>(layer, 1, head);
+  /// Keys and values of one head.
+  [[nodiscard]] quant::kv_head head(std::size_t layer, std::size_t index) const noexcept {
+    const std::size_t positions = round_up(capacity_, quant::kv_lanes);
+    const std::size_t bytes = positions * quant::kv_head::position_bytes(type_, head_dim_);
+    return {memory_ + (layer * kv_heads_ + index) * bytes, positions, head_dim_, type_};
   }
 
  private:
-  template <class T>
-  [[nodiscard]] T* at(std::size_t layer, std::size_t which, std::size_t head) const noexcept {
-    BITNET_ASSERT(sizeof(T) == (type_ == kv_type::f16 ? 2 : 4), "kv_cache read as another type");
-    const std::size_t index = (layer * 2 + which) * kv_heads_ + head;
-    return reinterpret_cast<T*>(memory_) + index * capacity_ * head_dim_;
-  }
-
   std::byte* memory_ = nullptr;
   std::size_t capacity_ = 0;
   std::size_t kv_heads_ = 0;

@@ -40,8 +40,10 @@ struct layer_input {
   return w.input == quant::activation_kind::two_planes ? 2 : 1;
 }
 
+/// Rows of x quantized; `binary` says whether a binary matrix will read them.
 template <class C>
-[[nodiscard]] quant::quantized_rows quantize(C& c, activations x, quant::activation_kind kind) {
+[[nodiscard]] quant::quantized_rows quantize(C& c, activations x, quant::activation_kind kind,
+                                             bool binary = false) {
   const bool twice = kind == quant::activation_kind::two_planes;
   quant::quantized_rows q;
   q.rows = twice ? 2 * x.rows : x.rows;
@@ -50,12 +52,15 @@ template <class C>
   q.values = c.template take<std::int8_t>(q.rows * q.padded());
   q.scales = c.template take<float>(q.rows * q.blocks());
   q.prefix = c.template take<std::int32_t>(q.rows * q.prefixes());
+  if (binary) q.sums = c.template take<std::int8_t>(q.rows * q.padded() * quant::sums_per_value);
   const auto lost = twice ? c.make(x.rows, x.cols) : activations{};
   c.each_row(x.rows, [&](std::size_t r) {
     c.kernels().quantize(x.row(r), q, r);
+    if (binary) c.kernels().tabulate(q, r);
     if (!twice) return;
     kernels::rounding_error(x.row(r), q, r, lost.row(r));
     c.kernels().quantize(lost.row(r), q, x.rows + r);
+    if (binary) c.kernels().tabulate(q, x.rows + r);
   });
   return q;
 }
@@ -67,16 +72,21 @@ template <class C, class... L>
   const auto any = [&](auto predicate) { return (predicate(layers.weight) || ...); };
   layer_input in;
   in.exact = x;
-  const bool per_token =
-      any([](const weight_matrix& w) { return w.input == activation_kind::per_token; });
+  const auto read = [&](activation_kind kind) {
+    return any([&](const weight_matrix& w) { return w.input == kind; });
+  };
+  const auto quantized = [&](activation_kind kind) {
+    return quantize(c, x, kind, any([&](const weight_matrix& w) {
+                      return w.input == kind && w.storage == weight_storage::tiled &&
+                             w.tiles.plan().codes == quant::encoding::binary;
+                    }));
+  };
   const bool rounded = any([](const weight_matrix& w) {
     return w.input == activation_kind::per_token && w.storage != weight_storage::tiled;
   });
-  if (any([](const weight_matrix& w) { return w.input == activation_kind::per_block; }))
-    in.per_block = quantize(c, x, activation_kind::per_block);
-  if (any([](const weight_matrix& w) { return w.input == activation_kind::two_planes; }))
-    in.two_planes = quantize(c, x, activation_kind::two_planes);
-  if (per_token) in.per_token = quantize(c, x, activation_kind::per_token);
+  if (read(activation_kind::per_block)) in.per_block = quantized(activation_kind::per_block);
+  if (read(activation_kind::two_planes)) in.two_planes = quantized(activation_kind::two_planes);
+  if (read(activation_kind::per_token)) in.per_token = quantized(activation_kind::per_token);
   if (rounded) {
     auto y = c.make(x.rows, x.cols);
     c.each_row(x.rows, [&](std::size_t r) { kernels::dequantize(in.per_token, r, y.row(r)); });

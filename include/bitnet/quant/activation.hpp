@@ -21,6 +21,9 @@ enum class activation_kind : std::uint8_t {
 inline constexpr std::size_t activation_block = 32;
 /// Rows of int8 activations are padded with zeros to a multiple of this.
 inline constexpr std::size_t activation_padding = 64;
+/// Bytes of the tables of signed sums (see quantized_rows) for each value, and for each 32 of them.
+inline constexpr std::size_t sums_per_value = 8;
+inline constexpr std::size_t sums_per_line = 32 * sums_per_value;
 /// Granularity of the prefix sums; every scale group of a format is a multiple of it.
 inline constexpr std::size_t prefix_unit = 16;
 
@@ -28,10 +31,16 @@ inline constexpr std::size_t prefix_unit = 16;
 /// prefix[r][j] is the sum of values[r][0 .. 16 j), so the sum of any aligned run is a difference;
 /// kernels need it because codes are unsigned. Values lie in [-127, 127]: the quantizer's result
 /// never reaches -128, which the sign trick of the AVX2 kernels relies on.
+///
+/// Products with binary weights are looked up: 4 values have 16 sums s(n), value i taken with plus
+/// where bit i of n is set and else with minus. A sum is two digits, s = low + 32 * high with low
+/// in [-16, 15] and high in [-16, 16], so that bytes can be selected and added. For 32 values the
+/// table holds [half h][digit][byte j][n]: the 16 low (then high) digits of values 8j + 4h onwards.
 struct quantized_rows {
   std::int8_t* values = nullptr;   ///< [rows][padded()]
   float* scales = nullptr;         ///< [rows][blocks()]
   std::int32_t* prefix = nullptr;  ///< [rows][padded() / 16 + 1]
+  std::int8_t* sums = nullptr;     ///< [rows][padded() * 8] for binary matrices, or null
   std::size_t rows = 0;
   std::size_t cols = 0;
   std::size_t block = 0;  ///< 32, or padded() for per_token

@@ -45,13 +45,6 @@ template <unsigned Low, unsigned High>
   return swap_index_bits<2, 4>(swap_index_bits<1, 3>(in_order));
 }
 
-/// 32 one-bit codes in order as a binary word: byte c, plane p is code 4p + c. The index bits
-/// rotate from (p, c) to (c, p), a cycle of five and hence four exchanges.
-[[nodiscard]] constexpr std::uint32_t binary_word(std::uint32_t in_order) noexcept {
-  return swap_index_bits<3, 4>(
-      swap_index_bits<2, 4>(swap_index_bits<1, 3>(swap_index_bits<0, 2>(in_order))));
-}
-
 /// The ternary2 words of four runs of 16 codes, two in each 64 bits: arithmetic on both at once,
 /// and nothing that a compiler would gather in memory first.
 struct ternary_runs {

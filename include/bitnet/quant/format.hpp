@@ -71,8 +71,9 @@ concept tileable_format = weight_format<F> &&
 };
 
 /// A tileable format that can also write its codes straight into tile lines, faster than through
-/// one byte a code. For each line of the tile, `write_lines(w, row, words)` writes the four bytes
-/// of the row at words + 64 * line (see tile.hpp), for rows of `cols` with `writes_lines(cols)`.
+/// one byte a code. For each line of the tile, `write_lines(w, row, place)` writes the four bytes
+/// of the row, the first at place + 64 * line and the others behind it as tile.hpp says, for rows
+/// of `cols` with `writes_lines(cols)`.
 template <class F>
 concept line_format = tileable_format<F> &&
     requires(packed_rows w, std::size_t n, std::uint8_t* words) {

@@ -93,9 +93,9 @@ template <tileable_format F>
 namespace detail {
 
 /// Writes the 4 bytes of one row in each line. `codes` has cols codes and then zeros up to a whole
-/// line; `words` is the row's place in the first line.
+/// line; `place` is that of the row's first byte in the first line.
 template <encoding E>
-void merge_codes(std::span<const std::uint8_t> codes, std::uint8_t* words) noexcept {
+void merge_codes(std::span<const std::uint8_t> codes, std::uint8_t* place) noexcept {
   const std::uint8_t* c = codes.data();
   const std::uint8_t* end = c + codes.size();
   const auto load = [](const std::uint8_t* p) {
@@ -103,14 +103,19 @@ void merge_codes(std::span<const std::uint8_t> codes, std::uint8_t* words) noexc
     std::memcpy(&word, p, sizeof word);
     return word;
   };
-  for (; c != end; c += columns_per_line(E), words += line_bytes) {
-    std::uint32_t word = load(c);
-    if constexpr (E == encoding::ternary2) {
-      word |= load(c + 4) << 2 | load(c + 8) << 4 | load(c + 12) << 6;
-    } else if constexpr (E == encoding::binary) {
-      for (unsigned p = 1; p < 8; ++p) word |= load(c + std::size_t{4} * p) << p;
+  for (; c != end; c += columns_per_line(E), place += line_bytes) {
+    if constexpr (E == encoding::binary) {
+      for (std::size_t i = 0; i < 32; i += 8) {
+        unsigned byte = 0;
+        for (unsigned bit = 0; bit < 8; ++bit) byte |= unsigned{c[i + bit]} << bit;
+        place[2 * i] = static_cast<std::uint8_t>(byte);
+      }
+    } else {
+      std::uint32_t word = load(c);
+      if constexpr (E == encoding::ternary2)
+        word |= load(c + 4) << 2 | load(c + 8) << 4 | load(c + 12) << 6;
+      std::memcpy(place, &word, sizeof word);
     }
-    std::memcpy(words, &word, sizeof word);
   }
 }
 
@@ -136,20 +141,21 @@ void pack_tiles(packed_rows w, const tile_plan& plan, std::size_t first, std::si
   for (std::size_t tile = first; tile < last; ++tile) {
     for (std::size_t lane = 0; lane < tile_rows; ++lane) {
       const std::size_t row = tile * tile_rows + lane;
-      std::uint8_t* words = to.lines + tile * tile_bytes + 4 * lane;
+      std::uint8_t* place = to.lines + tile * tile_bytes + place_in_line(F::tile, lane, 0).byte;
       if (row >= plan.rows) {  // padding: code 0 and scale 0
-        for (std::size_t i = 0; i < tile_bytes; i += line_bytes) std::memset(words + i, 0, 4);
+        for (std::size_t i = 0; i < tile_bytes; i += line_bytes)
+          for (std::size_t b = 0; b < 4; ++b) place[i + b * byte_stride(F::tile)] = 0;
         std::fill(scales.begin(), scales.end(), 0.0F);
         std::fill(mins.begin(), mins.end(), 0.0F);
       } else {
         bool written = false;
         if constexpr (line_format<F>) {
           written = F::writes_lines(plan.cols);
-          if (written) F::write_lines(w, row, words);
+          if (written) F::write_lines(w, row, place);
         }
         F::split_row(w, row, written ? std::span<std::uint8_t>{} : codes.first(plan.cols), scales,
                      mins);
-        if (!written) detail::merge_codes<F::tile>(codes, words);
+        if (!written) detail::merge_codes<F::tile>(codes, place);
       }
       for (std::size_t g = 0; g < groups; ++g) {
         const std::size_t at = (tile * groups + g) * tile_rows + lane;

@@ -32,12 +32,12 @@ struct q1_0 : coded_blocks<q1_0> {
 
   /// See line_format.
   static constexpr bool writes_lines(std::size_t) noexcept { return true; }
-  static void write_lines(packed_rows w, std::size_t row, std::uint8_t* words) noexcept {
+  static void write_lines(packed_rows w, std::size_t row, std::uint8_t* place) noexcept {
     const std::size_t blocks = w.cols / block_size;
     const std::byte* p = w.data + row * blocks * sizeof(block) + offsetof(block, q);
     for (std::size_t i = 0; i < blocks; ++i, p += sizeof(block))
-      for (std::size_t line = 0; line < 4; ++line, words += line_bytes)
-        store_u32(words, binary_word(load_u32(p + 4 * line)));
+      for (std::size_t byte = 0; byte < 16; ++byte, place += byte_stride(tile))
+        *place = std::to_integer<std::uint8_t>(p[byte]);
   }
 
   /// d = mean|x|, bit = (x >= 0). Lossless for weights in {-d, d} with d a half-precision number.

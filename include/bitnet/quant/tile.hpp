@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tile layout: weights in the order in which the integer kernels read them.
 //
-// A tile is 16 rows. It is a sequence of 64-byte lines; byte 4*r + c of a line holds, for row r
-// (0..15) and plane p, the code of column 4*p + c (c 0..3) of the line's columns:
+// A tile is 16 rows. It is a sequence of 64-byte lines:
 //
-//   encoding   planes of         columns a line   bits of plane p
-//   ternary2   4 x 2 bits        16               2p .. 2p+1
-//   binary     8 x 1 bit         32               p
-//   int8       1 x 8 bits         4               all
+//   encoding   columns a line   row r (0..15), column c of the line is in
+//   ternary2   16               bits 2p .. 2p+1 of byte 4*r + c % 4, plane p = c / 4
+//   int8        4               byte 4*r + c
+//   binary     32               bit c % 8 of byte 16 * (c / 8) + 2 * (r % 8) + r / 8
 //
-// One line feeds one dot-product instruction per plane (16 int32 sums on AVX-512, two halves on
-// AVX2, four quarters on NEON) against 4 broadcast activations: no horizontal sums. Columns are
-// padded with code 0 to whole lines (activations are padded with zeros), rows to 16 with scale 0.
+// A line of ternary2 or int8 feeds one dot-product instruction per plane (16 int32 sums on AVX-512,
+// two halves on AVX2, four quarters on NEON) against 4 broadcast activations: no horizontal sums.
+// A line of binary feeds byte shuffles: 16 bytes hold one half byte of each row, which selects one
+// of the 16 signed sums of the same 4 activations (see quantized_rows). The rows' order makes
+// pairs of 16-bit sums come apart into rows 0..7 and rows 8..15.
+// Columns are padded with code 0 to whole lines (activations are padded with zeros), rows to 16
+// with scale 0.
 #pragma once
 
 #include <bitnet/core/half.hpp>
@@ -35,6 +38,29 @@ inline constexpr std::size_t line_bytes = 64;
       return 4;
   }
   return 4;
+}
+
+/// Where a code lies in a line.
+struct code_place {
+  std::size_t byte;
+  unsigned shift;
+};
+/// The place of row r (0..15) and column c of a line.
+[[nodiscard]] constexpr code_place place_in_line(encoding e, std::size_t r,
+                                                 std::size_t c) noexcept {
+  switch (e) {
+    case encoding::ternary2:
+      return {4 * r + c % 4, static_cast<unsigned>(c / 4 * 2)};
+    case encoding::binary:
+      return {16 * (c / 8) + 2 * (r % 8) + r / 8, static_cast<unsigned>(c % 8)};
+    case encoding::int8:
+      return {4 * r + c, 0};
+  }
+  return {0, 0};
+}
+/// The bytes of a row in a line are 4, this far from each other.
+[[nodiscard]] constexpr std::size_t byte_stride(encoding e) noexcept {
+  return e == encoding::binary ? 16 : 1;
 }
 
 /// A weight is multiplier * code - offset, times its scale.
@@ -94,10 +120,9 @@ struct tiled_view {
                                              std::size_t c) noexcept {
   const std::size_t per_line = columns_per_line(w.codes);
   const std::size_t line = r / tile_rows * w.lines_per_tile() + c / per_line;
-  const std::size_t plane = c % per_line / 4;
-  const std::size_t bits = 32 / per_line;
-  const std::uint8_t byte = w.lines[line * line_bytes + r % tile_rows * 4 + c % 4];
-  return static_cast<std::uint8_t>(byte >> plane * bits & ((1U << bits) - 1U));
+  const auto [byte, shift] = place_in_line(w.codes, r % tile_rows, c % per_line);
+  return static_cast<std::uint8_t>(w.lines[line * line_bytes + byte] >> shift &
+                                   ((1U << 32 / per_line) - 1U));
 }
 
 /// The scale of group g of row r.

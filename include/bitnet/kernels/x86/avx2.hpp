@@ -18,10 +18,14 @@ struct f32x16 {
 struct i32x16 {
   __m256i low, high;
 };
+struct i16x32 {
+  __m256i low, high;
+};
 
 inline constexpr std::size_t decode_rows = 4;
 inline constexpr std::size_t prefill_rows = 2;
 inline constexpr std::size_t prefill_tokens = 3;
+inline constexpr std::size_t panels_of_four = 1;
 
 // ---- verbs, as described in scalar.hpp ----------------------------------------------------------
 
@@ -64,6 +68,10 @@ BITNET_INLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
   sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
   sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
   return _mm_cvtsi128_si32(sum);
+}
+BITNET_INLINE void store(std::int16_t* p, f32x16 a) noexcept {
+  const __m256i mixed = _mm256_packs_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(mixed, 0xd8));
 }
 BITNET_INLINE f32x16 broadcast(float x) noexcept {
   const __m256 v = _mm256_set1_ps(x);
@@ -140,128 +148,32 @@ BITNET_INLINE void prefetch(const void* p) noexcept {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }
 
-#include <bitnet/kernels/body/float.inc>
-
-// ---- integer dots -------------------------------------------------------------------------------
-
-BITNET_INLINE i32x16 broadcast_i32(std::int32_t x) noexcept {
-  const __m256i v = _mm256_set1_epi32(x);
-  return {v, v};
-}
-BITNET_INLINE i32x16 add(i32x16 a, i32x16 b) noexcept {
-  return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
-}
-BITNET_INLINE i32x16 sub(i32x16 a, i32x16 b) noexcept {
-  return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)};
+BITNET_INLINE i32x16 zero_i32() noexcept {
+  return {_mm256_setzero_si256(), _mm256_setzero_si256()};
 }
 BITNET_INLINE f32x16 to_float(i32x16 a) noexcept {
   return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)};
 }
-/// 32 codes of a line, and 4 activations against each 4 of them.
-BITNET_INLINE __m256i load_half(const std::uint8_t* p) noexcept {
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+BITNET_INLINE i16x32 load_pairs(const void* p) noexcept {
+  const __m128i* halves = static_cast<const __m128i*>(p);
+  return {_mm256_cvtepi8_epi16(_mm_loadu_si128(halves)),
+          _mm256_cvtepi8_epi16(_mm_loadu_si128(halves + 1))};
 }
-BITNET_INLINE __m256i broadcast_four(const std::int8_t* p) noexcept {
-  std::int32_t four;
-  std::memcpy(&four, p, sizeof four);
-  return _mm256_set1_epi32(four);
+BITNET_INLINE i16x32 broadcast_pair(const std::int16_t* p) noexcept {
+  std::int32_t two;
+  std::memcpy(&two, p, sizeof two);
+  const __m256i v = _mm256_set1_epi32(two);
+  return {v, v};
 }
-/// Bits of a code, and the mask of a byte's first one. Planes follow each other by 16-bit shifts:
-/// what crosses from a byte into the one below it never reaches the bits in use.
-template <quant::encoding E>
-inline constexpr int code_bits = static_cast<int>(32 / quant::columns_per_line(E));
-template <quant::encoding E>
-inline constexpr char code_mask = static_cast<char>((1 << code_bits<E>)-1);
+BITNET_INLINE i32x16 add_pairs(i16x32 a, i16x32 b, i32x16 c) noexcept {
+  c.low = _mm256_add_epi32(c.low, _mm256_madd_epi16(a.low, b.low));
+  BITNET_KEEP_ORDER(c.low);
+  c.high = _mm256_add_epi32(c.high, _mm256_madd_epi16(a.high, b.high));
+  BITNET_KEEP_ORDER(c.high);
+  return c;
+}
 
-/// How far ahead of the line in use a decoder asks for memory.
-inline constexpr std::size_t line_prefetch = 2048;
-
-/// Codes times activations by pairs: maddubs gives 16-bit sums of two products.
-struct dots {
-  static constexpr std::size_t tokens = 4;
-  template <quant::encoding E>
-  static constexpr quant::code_meaning raw = E == quant::encoding::int8 ? quant::code_meaning{1, 0}
-                                                                        : quant::meaning(E);
-
-  template <quant::encoding E, std::size_t T>
-  static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
-                                const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
-    if constexpr (E == quant::encoding::int8) {
-      add_int8<T>(line, count, x, sums);
-    } else {
-      add_planes<E, T>(line, count, x, sums);
-    }
-  }
-
- private:
-  /// 16-bit sums are widened after `steps` lines. A pair is at most 2 * 3 * 127 = 762 in magnitude
-  /// for 2-bit codes, and 40 of them 30480; at most 2 * 127 = 254 for 1-bit codes, and 128 of them
-  /// 32512; both below 32767.
-  template <quant::encoding E, std::size_t T>
-  static BITNET_INLINE void add_planes(const std::uint8_t* line, std::size_t count,
-                                       const std::int8_t* const (&x)[T],
-                                       i32x16 (&sums)[T]) noexcept {
-    constexpr std::size_t planes = 8 / code_bits<E>;
-    constexpr std::size_t steps = E == quant::encoding::binary ? 16 : 10;
-    const __m256i ones = _mm256_set1_epi16(1), mask = _mm256_set1_epi8(code_mask<E>);
-    std::size_t column = 0;
-    while (count != 0) {
-      const std::size_t now = count < steps ? count : steps;
-      __m256i low[T], high[T];
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < T; ++t) low[t] = high[t] = _mm256_setzero_si256();
-      for (std::size_t i = 0; i < now; ++i, line += quant::line_bytes) {
-        if constexpr (T == 1) prefetch(line + line_prefetch);
-        __m256i a = load_half(line), b = load_half(line + 32);
-        BITNET_UNROLL
-        for (std::size_t p = 0; p < planes; ++p) {
-          const __m256i pa = _mm256_and_si256(a, mask), pb = _mm256_and_si256(b, mask);
-          BITNET_UNROLL
-          for (std::size_t t = 0; t < T; ++t) {
-            const __m256i in = broadcast_four(x[t] + column + 4 * p);
-            low[t] = _mm256_add_epi16(low[t], _mm256_maddubs_epi16(pa, in));
-            BITNET_KEEP_ORDER(low[t]);
-            high[t] = _mm256_add_epi16(high[t], _mm256_maddubs_epi16(pb, in));
-            BITNET_KEEP_ORDER(high[t]);
-          }
-          a = _mm256_srli_epi16(a, code_bits<E>);
-          b = _mm256_srli_epi16(b, code_bits<E>);
-        }
-        column += quant::columns_per_line(E);
-      }
-      count -= now;
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < T; ++t) {
-        sums[t].low = _mm256_add_epi32(sums[t].low, _mm256_madd_epi16(low[t], ones));
-        sums[t].high = _mm256_add_epi32(sums[t].high, _mm256_madd_epi16(high[t], ones));
-      }
-    }
-  }
-
-  /// maddubs wants one unsigned side: |w| * (x with the sign of w). A pair is at most
-  /// 2 * 128 * 127 = 32512 since x never is -128, so it does not saturate; it is widened at once.
-  template <std::size_t T>
-  static BITNET_INLINE void add_int8(const std::uint8_t* line, std::size_t count,
-                                     const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
-    const __m256i ones = _mm256_set1_epi16(1), top = _mm256_set1_epi8(-128);
-    for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
-      if constexpr (T == 1) prefetch(line + line_prefetch);
-      const __m256i a = _mm256_xor_si256(load_half(line), top);
-      const __m256i b = _mm256_xor_si256(load_half(line + 32), top);
-      const __m256i size_a = _mm256_abs_epi8(a), size_b = _mm256_abs_epi8(b);
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < T; ++t) {
-        const __m256i in = broadcast_four(x[t] + 4 * i);
-        const __m256i pa = _mm256_maddubs_epi16(size_a, _mm256_sign_epi8(in, a));
-        const __m256i pb = _mm256_maddubs_epi16(size_b, _mm256_sign_epi8(in, b));
-        sums[t].low = _mm256_add_epi32(sums[t].low, _mm256_madd_epi16(pa, ones));
-        sums[t].high = _mm256_add_epi32(sums[t].high, _mm256_madd_epi16(pb, ones));
-      }
-    }
-  }
-};
-
-#include <bitnet/kernels/body/tiled.inc>
+#include <bitnet/kernels/body/float.inc>
 
 }  // namespace on_avx2
 }  // namespace kernels

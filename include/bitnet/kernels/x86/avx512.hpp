@@ -17,10 +17,14 @@ struct f32x16 {
 struct i32x16 {
   __m512i v;
 };
+struct i16x32 {
+  __m512i v;
+};
 
 inline constexpr std::size_t decode_rows = 4;
 inline constexpr std::size_t prefill_rows = 4;
 inline constexpr std::size_t prefill_tokens = 4;
+inline constexpr std::size_t panels_of_four = 2;
 
 // ---- verbs, as described in scalar.hpp ----------------------------------------------------------
 
@@ -51,6 +55,10 @@ BITNET_INLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
   sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
   sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
   return _mm_cvtsi128_si32(sum);
+}
+BITNET_INLINE void store(std::int16_t* p, f32x16 a) noexcept {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(a.v)));
 }
 BITNET_INLINE f32x16 broadcast(float x) noexcept { return {_mm512_set1_ps(x)}; }
 BITNET_INLINE f32x16 load_doubled(const float* p) noexcept {
@@ -105,100 +113,23 @@ BITNET_INLINE void prefetch(const void* p) noexcept {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
 }
 
-#include <bitnet/kernels/body/float.inc>
-
-// ---- integer dots -------------------------------------------------------------------------------
-
-BITNET_INLINE i32x16 broadcast_i32(std::int32_t x) noexcept { return {_mm512_set1_epi32(x)}; }
-BITNET_INLINE i32x16 add(i32x16 a, i32x16 b) noexcept { return {_mm512_add_epi32(a.v, b.v)}; }
-BITNET_INLINE i32x16 sub(i32x16 a, i32x16 b) noexcept { return {_mm512_sub_epi32(a.v, b.v)}; }
+BITNET_INLINE i32x16 zero_i32() noexcept { return {_mm512_setzero_si512()}; }
 BITNET_INLINE f32x16 to_float(i32x16 a) noexcept { return {_mm512_cvtepi32_ps(a.v)}; }
-
-BITNET_INLINE __m512i load_line(const std::uint8_t* p) noexcept { return _mm512_loadu_si512(p); }
-BITNET_INLINE __m512i broadcast_four(const std::int8_t* p) noexcept {
-  std::int32_t four;
-  std::memcpy(&four, p, sizeof four);
-  return _mm512_set1_epi32(four);
+BITNET_INLINE i16x32 load_pairs(const void* p) noexcept {
+  return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
 }
-using on_avx2::code_bits;
-using on_avx2::code_mask;
-using on_avx2::line_prefetch;
+BITNET_INLINE i16x32 broadcast_pair(const std::int16_t* p) noexcept {
+  std::int32_t two;
+  std::memcpy(&two, p, sizeof two);
+  return {_mm512_set1_epi32(two)};
+}
+BITNET_INLINE i32x16 add_pairs(i16x32 a, i16x32 b, i32x16 c) noexcept {
+  c.v = _mm512_add_epi32(c.v, _mm512_madd_epi16(a.v, b.v));
+  BITNET_KEEP_ORDER(c.v);
+  return c;
+}
 
-/// Codes times activations by pairs, as in avx2.hpp, where the bounds are shown.
-struct dots {
-  static constexpr std::size_t tokens = 8;
-  template <quant::encoding E>
-  static constexpr quant::code_meaning raw = E == quant::encoding::int8 ? quant::code_meaning{1, 0}
-                                                                        : quant::meaning(E);
-
-  template <quant::encoding E, std::size_t T>
-  static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
-                                const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
-    if constexpr (E == quant::encoding::int8) {
-      add_int8<T>(line, count, x, sums);
-    } else {
-      add_planes<E, T>(line, count, x, sums);
-    }
-  }
-
- private:
-  template <quant::encoding E, std::size_t T>
-  static BITNET_INLINE void add_planes(const std::uint8_t* line, std::size_t count,
-                                       const std::int8_t* const (&x)[T],
-                                       i32x16 (&sums)[T]) noexcept {
-    constexpr std::size_t planes = 8 / code_bits<E>;
-    constexpr std::size_t steps = E == quant::encoding::binary ? 16 : 10;
-    const __m512i ones = _mm512_set1_epi16(1), mask = _mm512_set1_epi8(code_mask<E>);
-    std::size_t column = 0;
-    while (count != 0) {
-      const std::size_t now = count < steps ? count : steps;
-      __m512i pairs[T];
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < T; ++t) pairs[t] = _mm512_setzero_si512();
-      for (std::size_t i = 0; i < now; ++i, line += quant::line_bytes) {
-        if constexpr (T == 1) prefetch(line + line_prefetch);
-        __m512i codes = load_line(line);
-        BITNET_UNROLL
-        for (std::size_t p = 0; p < planes; ++p) {
-          const __m512i used = _mm512_and_si512(codes, mask);
-          BITNET_UNROLL
-          for (std::size_t t = 0; t < T; ++t) {
-            const __m512i in = broadcast_four(x[t] + column + 4 * p);
-            pairs[t] = _mm512_add_epi16(pairs[t], _mm512_maddubs_epi16(used, in));
-            BITNET_KEEP_ORDER(pairs[t]);
-          }
-          codes = _mm512_srli_epi16(codes, code_bits<E>);
-        }
-        column += quant::columns_per_line(E);
-      }
-      count -= now;
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < T; ++t)
-        sums[t].v = _mm512_add_epi32(sums[t].v, _mm512_madd_epi16(pairs[t], ones));
-    }
-  }
-
-  template <std::size_t T>
-  static BITNET_INLINE void add_int8(const std::uint8_t* line, std::size_t count,
-                                     const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
-    const __m512i ones = _mm512_set1_epi16(1), top = _mm512_set1_epi8(-128);
-    for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
-      if constexpr (T == 1) prefetch(line + line_prefetch);
-      const __m512i w = _mm512_xor_si512(load_line(line), top);
-      const __m512i size = _mm512_abs_epi8(w);
-      const __mmask64 negative = _mm512_movepi8_mask(w);
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < T; ++t) {
-        const __m512i in = broadcast_four(x[t] + 4 * i);
-        const __m512i turned = _mm512_mask_sub_epi8(in, negative, _mm512_setzero_si512(), in);
-        sums[t].v = _mm512_add_epi32(sums[t].v,
-                                     _mm512_madd_epi16(_mm512_maddubs_epi16(size, turned), ones));
-      }
-    }
-  }
-};
-
-#include <bitnet/kernels/body/tiled.inc>
+#include <bitnet/kernels/body/float.inc>
 
 }  // namespace on_avx512
 }  // namespace kernels

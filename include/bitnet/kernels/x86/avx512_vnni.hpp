@@ -2,7 +2,7 @@
 // AVX-512 VNNI: a line of codes times four activations each, added to 16 sums, in one instruction.
 #pragma once
 
-#include <bitnet/kernels/x86/avx512.hpp>
+#include <bitnet/kernels/x86/avx512_tiled.hpp>
 
 BITNET_NAMESPACE_BEGIN
 BITNET_REGION_BEGIN_AVX512_VNNI
@@ -14,17 +14,16 @@ using tag = isa::avx512_vnni;
 /// Codes times activations straight into 32-bit sums, which may wrap on the way: what is left after
 /// the offset is exact.
 struct dots {
-  static constexpr std::size_t tokens = 12;
   template <quant::encoding E>
-  static constexpr quant::code_meaning raw = quant::meaning(E);
+  static constexpr std::int32_t offset = quant::meaning(E).offset;
 
   template <quant::encoding E, std::size_t T>
   static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
                                 const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
-    constexpr std::size_t planes = 8 / code_bits<E>;
+    constexpr std::size_t planes = E == quant::encoding::int8 ? 1 : 4;
     // Few tokens take several chains of sums, to hide the latency of one dot product after another.
     constexpr std::size_t chains = planes == 1 ? 1 : T == 1 ? 4 : T == 2 ? 2 : 1;
-    const __m512i mask = _mm512_set1_epi8(code_mask<E>);
+    const __m512i mask = _mm512_set1_epi8(3);
     __m512i chain[chains][T];
     BITNET_UNROLL
     for (std::size_t t = 0; t < T; ++t) {
@@ -38,15 +37,15 @@ struct dots {
       __m512i codes = load_line(line);
       BITNET_UNROLL
       for (std::size_t p = 0; p < planes; ++p) {
-        const __m512i now = _mm512_and_si512(codes, mask);
+        const __m512i now = planes == 1 ? codes : _mm512_and_si512(codes, mask);
         BITNET_UNROLL
         for (std::size_t t = 0; t < T; ++t) {
           __m512i& sum = chain[p % chains][t];
           sum = _mm512_dpbusd_epi32(sum, now, broadcast_four(x[t] + column + 4 * p));
         }
-        if constexpr (planes > 1) codes = _mm512_srli_epi16(codes, code_bits<E>);
+        codes = _mm512_srli_epi16(codes, 2);
       }
-      column += quant::columns_per_line(E);
+      column += 4 * planes;
     }
     BITNET_UNROLL
     for (std::size_t t = 0; t < T; ++t) {
@@ -58,6 +57,49 @@ struct dots {
   }
 };
 
+/// Unpacked codes for many tokens; see body/tile_blocks.inc. 2 tiles by 12 tokens are 24 sums, so
+/// that 24 instructions share 14 loads, and none waits for the one before it.
+struct blocks {
+  static constexpr std::size_t tiles = 2, tokens = 12;
+  template <quant::encoding E>
+  static constexpr bool serves = E != quant::encoding::binary;
+
+  template <quant::encoding E>
+  static BITNET_INLINE void unpack(const std::uint8_t* line, std::size_t count,
+                                   std::uint8_t* codes) noexcept {
+    on_avx512::blocks::unpack<E>(line, count, codes);
+  }
+
+  template <std::size_t R>
+  static BITNET_INLINE void add(const std::uint8_t* const (&codes)[R], std::size_t steps,
+                                const std::int8_t* const (&x)[tokens],
+                                i32x16 (&sums)[R][tokens]) noexcept {
+    __m512i s[R][tokens];
+    BITNET_UNROLL
+    for (std::size_t r = 0; r < R; ++r) {
+      BITNET_UNROLL
+      for (std::size_t t = 0; t < tokens; ++t) s[r][t] = sums[r][t].v;
+    }
+    for (std::size_t i = 0; i < steps; ++i) {
+      __m512i used[R];
+      BITNET_UNROLL
+      for (std::size_t r = 0; r < R; ++r) used[r] = load_line(codes[r] + 64 * i);
+      BITNET_UNROLL
+      for (std::size_t t = 0; t < tokens; ++t) {
+        const __m512i in = broadcast_four(x[t] + 4 * i);
+        BITNET_UNROLL
+        for (std::size_t r = 0; r < R; ++r) s[r][t] = _mm512_dpbusd_epi32(s[r][t], used[r], in);
+      }
+    }
+    BITNET_UNROLL
+    for (std::size_t r = 0; r < R; ++r) {
+      BITNET_UNROLL
+      for (std::size_t t = 0; t < tokens; ++t) sums[r][t].v = s[r][t];
+    }
+  }
+};
+
+#include <bitnet/kernels/body/tile_blocks.inc>
 #include <bitnet/kernels/body/tiled.inc>
 
 }  // namespace on_avx512::vnni
