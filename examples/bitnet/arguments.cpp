@@ -50,10 +50,11 @@ void add_memory(CLI::App& app, memory_options& o, const char* context_help) {
   app.add_option("-b,--batch-size", o.batch, "Prompt tokens that go through the model together")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app.add_option_function<std::string>(
-         "--kv", [&o](const std::string& type) { o.kv_f32 = type == "f32"; },
-         "Type of cached keys and values: f16 (default) or f32")
-      ->check(CLI::IsMember({"f16", "f32"}))
+  app.add_option("--kv", o.kv,
+                 "Type of cached keys and values; q8, int8 with a scale for each head, takes half "
+                 "the memory of f16")
+      ->check(CLI::IsMember({"f16", "f32", "q8"}))
+      ->capture_default_str()
       ->type_name("TYPE");
 }
 
@@ -186,10 +187,17 @@ void bench_arguments(CLI::App& app, bench_options& o) {
   app.add_option("-n,--n-gen", o.predict, "Tokens to decode; 0: no decoding")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
+  app.add_option("-d,--depth", o.depth, "Tokens in the context before those that are timed")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
   app.add_option("-r,--repetitions", o.repeat, "Repetitions; the best one counts")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   add_memory(app, o.memory, "Context in tokens; 0: as many as are needed");
+  app.add_flag(
+      "--all-scores", o.all_scores,
+      "Compute every token's score in each step; the default is the 40 best, which is what "
+      "sampling takes");
   app.add_flag("--no-limits", o.no_limits, "Do not measure the machine's own limits");
   add_json(app, o.json);
 }

@@ -16,6 +16,7 @@ struct model_options {
   std::size_t threads = 0;
   bool exact = false;
   bool i2_s_arm = false;
+  bool screen_head = true;  ///< the best next tokens at half the cost, for a copy of the head
   std::string activations = "auto";
 };
 
@@ -23,7 +24,7 @@ struct model_options {
 struct memory_options {
   std::size_t context = 0;
   std::size_t batch = 256;
-  bool kv_f32 = false;
+  std::string kv = "f16";
 };
 
 /// Where a text comes from; file "-" is stdin.
@@ -97,7 +98,9 @@ struct bench_options {
   memory_options memory;
   std::size_t prompt = 128;
   std::size_t predict = 32;
+  std::size_t depth = 0;  ///< tokens in the context before those that are timed
   std::size_t repeat = 3;
+  bool all_scores = false;  ///< every step computes the scores of the whole vocabulary
   bool no_limits = false;
   bool json = false;
 };

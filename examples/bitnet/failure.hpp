@@ -85,7 +85,7 @@ class failure : public std::runtime_error {
     case errc::unknown:
       return "convert the model to a form that is supported, or use another one";
     case errc::out_of_memory:
-      return "a smaller context (-c), batch (-b) or --kv f16 takes less";
+      return "a smaller context (-c), batch (-b) or --kv q8 takes less";
     case errc::context_full:
       return "raise -c, or give a shorter prompt";
     case errc::invalid_argument:

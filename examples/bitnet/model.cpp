@@ -23,6 +23,7 @@ bitnet::dynamic_model open_model(const model_options& options) {
   o.threads = options.threads;
   o.math = options.exact ? bitnet::arithmetic::exact : bitnet::arithmetic::automatic;
   o.i2_s_arm = options.i2_s_arm;
+  o.screen_head = options.screen_head;
   using bitnet::quant::activation_kind;
   if (options.activations == "token") o.input = activation_kind::per_token;
   if (options.activations == "block") o.input = activation_kind::per_block;
@@ -39,12 +40,17 @@ bitnet::dynamic_model open_model(const model_options& options) {
   return check(std::move(model), "cannot open " + quoted(options.path));
 }
 
+bitnet::nn::kv_type kv_type_of(const memory_options& options) {
+  using bitnet::nn::kv_type;
+  return options.kv == "q8" ? kv_type::q8 : options.kv == "f32" ? kv_type::f32 : kv_type::f16;
+}
+
 session open_session(const bitnet::dynamic_model& model, const memory_options& options,
                      std::size_t context) {
   bitnet::session_options o;
   o.context = context;
   o.batch = options.batch;
-  o.kv = options.kv_f32 ? bitnet::nn::kv_type::f32 : bitnet::nn::kv_type::f16;
+  o.kv = kv_type_of(options);
   return check(session::make(model, model.threads(), o), "cannot make a session");
 }
 

@@ -15,6 +15,9 @@ using session = bitnet::session<bitnet::dynamic_model>;
 /// Opens a model and shows how far that is. Throws failure.
 [[nodiscard]] bitnet::dynamic_model open_model(const model_options& options);
 
+/// What --kv names.
+[[nodiscard]] bitnet::nn::kv_type kv_type_of(const memory_options& options);
+
 /// A session of `context` positions (0: the library's choice).
 [[nodiscard]] session open_session(const bitnet::dynamic_model& model,
                                    const memory_options& options, std::size_t context);

@@ -96,6 +96,29 @@ class Models(app.Case):
         out, _ = app.run("bench", "-m", self.synth(), "-p", "8", "-n", "2", "-r", "1")
         self.assertIn("of the peak", out)
         self.assertIn("of the memory", out)
+        self.assertIn("ms a token: weights", out)
+
+    def test_bench_says_where_time_goes(self):
+        model = self.synth()
+        seen = app.run_json("bench", "-m", model, "-p", "16", "-n", "8", "-d", "100", "--no-limits",
+                            "-t", "1")
+        self.assertEqual(seen["depth"], 100)
+        for step, speed in (("prefill", seen["prefill_tokens_per_s"]),
+                            ("decode", seen["decode_tokens_per_s"])):
+            parts = seen[step + "_parts"]
+            self.assertAlmostEqual(parts["ms_per_token"] * speed, 1000, delta=1)
+            for key, whole in (("share", 1), ("ms_per_token", parts["ms_per_token"])):
+                each = [parts[p][key] for p in ("weights", "head", "attention", "rest")]
+                self.assertGreater(min(each), 0)
+                self.assertAlmostEqual(sum(each), whole, delta=1e-6 * whole)
+        # 104.5 positions of 2 layers, 2 heads, 64 numbers of 2 bytes, keys and values
+        self.assertAlmostEqual(seen["kv_bytes_per_token"], 104.5 * 2 * 2 * 64 * 2 * 2)
+        self.assertGreater(seen["first_token_s"], seen["load_s"])
+        all_scores = app.run_json("bench", "-m", model, "-p", "0", "-n", "4", "--all-scores",
+                                  "--no-limits")
+        self.assertTrue(all_scores["all_scores"])
+        self.assertGreaterEqual(all_scores["bytes_per_token"], seen["bytes_per_token"])
+        app.run("bench", "-m", model, "-d", "100", "-c", "100", code=2)
 
     def test_perplexity(self):
         model = self.synth()

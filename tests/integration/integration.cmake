@@ -34,6 +34,12 @@ add_test(NAME integration.readme
     "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf" "${CMAKE_CURRENT_BINARY_DIR}/readme")
 set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900)
 
+# The scripts of bench/, on results and programs that are made up.
+add_test(NAME integration.bench
+  COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/bench_test.py"
+    "${PROJECT_SOURCE_DIR}/bench")
+set_tests_properties(integration.bench PROPERTIES LABELS integration TIMEOUT 120)
+
 # The examples that need no file run and say what they show.
 if(BITNET_BUILD_EXAMPLES)
   add_test(NAME examples.custom_architecture COMMAND example-custom_architecture)

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tiled matrices of every layout that models have, with inputs, for the benchmarks of both shapes.
+#pragma once
+
+#include "support.hpp"
+
+#include <vector>
+
+namespace bench {
+
+/// How the weights of a model lie in tiles, and how its inputs are quantized.
+struct tiled_layout {
+  const char* name;
+  bitnet::quant::encoding codes;
+  std::size_t group;  ///< columns of a scale, 0: the row
+  bool blocks;        ///< inputs in blocks of 32, else one scale a token
+};
+
+inline constexpr tiled_layout tiled_layouts[] = {
+    {"ternary2_row", bitnet::quant::encoding::ternary2, 0, false},
+    {"ternary2_g256", bitnet::quant::encoding::ternary2, 256, false},
+    {"ternary2_g128_q32", bitnet::quant::encoding::ternary2, 128, true},
+    {"binary_g128_q32", bitnet::quant::encoding::binary, 128, true},
+    {"int8_g32_q32", bitnet::quant::encoding::int8, 32, true},
+};
+
+/// A matrix of about `bytes` with inputs for `tokens` tokens.
+class tiled_product {
+ public:
+  tiled_product(const bitnet::kernels::kernel_table& k, const tiled_layout& l, std::size_t tokens,
+                std::size_t bytes)
+      : kernels_{&k} {
+    namespace quant = bitnet::quant;
+    w_.cols = cols;
+    w_.group = l.group == 0 ? cols : l.group;
+    w_.codes = l.codes;
+    const std::size_t tile_bytes = w_.lines_per_tile() * quant::line_bytes;
+    w_.rows = std::max<std::size_t>(1, bytes / tile_bytes) * quant::tile_rows;
+    lines_ = filled<std::uint8_t>(w_.tiles() * tile_bytes);
+    scales_.assign(w_.tiles() * w_.groups() * quant::tile_rows, bitnet::to_f16(0.5F));
+    w_.lines = lines_.data();
+    w_.scales_f16 = scales_.data();
+    std::vector<float> x(cols);
+    for (std::size_t i = 0; i < cols; ++i) x[i] = static_cast<float>(i % 97) - 48.0F;
+    q_.rows = tokens;
+    q_.cols = cols;
+    q_.block = l.blocks ? quant::activation_block : q_.padded();
+    values_ = filled<std::int8_t>(tokens * q_.padded());
+    q_scales_.resize(tokens * q_.blocks());
+    prefix_.resize(tokens * q_.prefixes());
+    q_.values = values_.data();
+    q_.scales = q_scales_.data();
+    q_.prefix = prefix_.data();
+    for (std::size_t t = 0; t < tokens; ++t) k.quantize(x.data(), q_, t);
+    y_.resize(tokens * w_.rows);
+  }
+
+  /// All of the product, in as many pieces as a linear layer makes.
+  void run(bitnet::executor_ref threads) {
+    const std::size_t tiles = w_.tiles();
+    const std::size_t pieces =
+        threads.concurrency() == 1 ? 1 : std::min(tiles, threads.concurrency() * 8);
+    threads.parallel_for(pieces, [&](std::size_t i, std::size_t) {
+      kernels_->gemm_tiled(w_, q_, {y_.data(), q_.rows, w_.rows}, tiles * i / pieces,
+                           tiles * (i + 1) / pieces);
+    });
+    benchmark::DoNotOptimize(y_.data());
+    benchmark::ClobberMemory();
+  }
+
+  [[nodiscard]] work done() const {
+    work w;
+    w.bytes = static_cast<double>(lines_.size() + scales_.size() * sizeof(bitnet::f16));
+    w.products = static_cast<double>(w_.rows * cols * q_.rows);
+    return w;
+  }
+
+ private:
+  static constexpr std::size_t cols = 2560;  // as in BitNet-b1.58-2B-4T
+
+  const bitnet::kernels::kernel_table* kernels_;
+  bitnet::quant::tiled_view w_;
+  bitnet::quant::quantized_rows q_;
+  bitnet::aligned_buffer<std::uint8_t> lines_;
+  std::vector<bitnet::f16> scales_;
+  bitnet::aligned_buffer<std::int8_t> values_;
+  std::vector<float> q_scales_;
+  std::vector<std::int32_t> prefix_;
+  std::vector<float> y_;
+};
+
+/// A row-major matrix of floats of any size, of about `bytes`, with inputs for `tokens` tokens.
+class dense_product {
+ public:
+  using kernel = bitnet::kernels::kernel_table::gemm_dense;
+
+  dense_product(kernel multiply, std::size_t weight_bytes, std::size_t tokens, std::size_t bytes)
+      : multiply_{multiply},
+        rows_{std::max<std::size_t>(16, bytes / (cols * weight_bytes))},
+        bytes_{rows_ * cols * weight_bytes},
+        w_{value_of(bitnet::aligned_buffer<std::byte>::uninitialized(bytes_, "benchmark"))},
+        x_(tokens * cols, 0.01F),
+        y_(tokens * rows_) {
+    std::memset(w_.data(), 0x2c, bytes_);  // a small number in each type
+  }
+
+  void run() {
+    const std::size_t tokens = x_.size() / cols;
+    multiply_({w_.data(), rows_, cols}, {x_.data(), tokens, cols}, {y_.data(), tokens, rows_}, 0,
+              rows_);
+    benchmark::DoNotOptimize(y_.data());
+    benchmark::ClobberMemory();
+  }
+
+  [[nodiscard]] work done() const {
+    return {static_cast<double>(bytes_), static_cast<double>(rows_ * x_.size()), numbers::floats};
+  }
+
+ private:
+  static constexpr std::size_t cols = 2560;
+
+  kernel multiply_;
+  std::size_t rows_;
+  std::size_t bytes_;
+  bitnet::aligned_buffer<std::byte> w_;
+  std::vector<float> x_, y_;
+};
+
+}  // namespace bench
