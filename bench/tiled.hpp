@@ -51,15 +51,21 @@ class tiled_product {
     q_.values = values_.data();
     q_.scales = q_scales_.data();
     q_.prefix = prefix_.data();
-    for (std::size_t t = 0; t < tokens; ++t) k.quantize(x.data(), q_, t);
+    if (l.codes == quant::encoding::binary) {
+      sums_ = filled<std::int8_t>(tokens * q_.padded() * quant::sums_per_value);
+      q_.sums = sums_.data();
+    }
+    for (std::size_t t = 0; t < tokens; ++t) {
+      k.quantize(x.data(), q_, t);
+      if (q_.sums != nullptr) k.tabulate(q_, t);
+    }
     y_.resize(tokens * w_.rows);
   }
 
   /// All of the product, in as many pieces as a linear layer makes.
   void run(bitnet::executor_ref threads) {
     const std::size_t tiles = w_.tiles();
-    const std::size_t pieces =
-        threads.concurrency() == 1 ? 1 : std::min(tiles, threads.concurrency() * 8);
+    const std::size_t pieces = bitnet::nn::piece_count(tiles, threads.concurrency());
     threads.parallel_for(pieces, [&](std::size_t i, std::size_t) {
       kernels_->gemm_tiled(w_, q_, {y_.data(), q_.rows, w_.rows}, tiles * i / pieces,
                            tiles * (i + 1) / pieces);
@@ -84,6 +90,7 @@ class tiled_product {
   bitnet::aligned_buffer<std::uint8_t> lines_;
   std::vector<bitnet::f16> scales_;
   bitnet::aligned_buffer<std::int8_t> values_;
+  bitnet::aligned_buffer<std::int8_t> sums_;
   std::vector<float> q_scales_;
   std::vector<std::int32_t> prefix_;
   std::vector<float> y_;

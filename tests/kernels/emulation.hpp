@@ -109,6 +109,9 @@ inline std::uint16_t narrow(float x) { return bitnet::to_f16(x).bits; }
 #define _mm512_cvtepi32_epi8(a)                                   \
   (emulation::lanes<simde__m128i, std::int8_t, std::int32_t, 16>( \
       a, [](std::int32_t x) { return static_cast<std::int8_t>(x); }))
+#define _mm512_cvtepi32_epi16(a)                                  \
+  emulation::lanes<simde__m256i, std::int16_t, std::int32_t, 16>( \
+      a, [](std::int32_t x) { return static_cast<std::int16_t>(x); })
 #define _mm512_cvtepu16_epi32(a)                                     \
   (emulation::lanes<simde__m512i, std::uint32_t, std::uint16_t, 16>( \
       a, [](std::uint16_t x) { return std::uint32_t{x}; }))

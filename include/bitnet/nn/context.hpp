@@ -58,6 +58,15 @@ struct static_kernels {
   }
 };
 
+/// Runs that n pieces of work, such as tiles, are cut into: several for each thread, so that one
+/// that loses its core holds up little, but none so short that reading could not settle into
+/// streams.
+[[nodiscard]] constexpr std::size_t piece_count(std::size_t n, std::size_t threads) noexcept {
+  constexpr std::size_t shortest = 32;
+  if (threads == 1) return std::min<std::size_t>(n, 1);
+  return std::min(n, threads * std::clamp<std::size_t>(n / shortest / threads, 2, 8));
+}
+
 /// Passed to every layer of a step. Layers take scratch from it, run their kernels through it, and
 /// touch numbers only inside `parallel` or `each_row`: a measuring context skips those, so that one
 /// dry run tells how much scratch a model needs, whatever its layers are.
@@ -114,12 +123,11 @@ class context {
     }
   }
 
-  /// task(first, last, worker) for runs that together are [0, n): several for each thread, so that
-  /// a thread that loses its core holds up little.
+  /// task(first, last, worker) for runs that together are [0, n), piece_count of them.
   template <class F>
   void pieces(std::size_t n, F&& task) const {
-    const std::size_t count = concurrency() == 1 ? 1 : std::min(n, concurrency() * 8);
     if (n == 0) return;
+    const std::size_t count = piece_count(n, concurrency());
     parallel(count, [&](std::size_t piece, std::size_t worker) {
       task(n * piece / count, n * (piece + 1) / count, worker);
     });
