@@ -71,9 +71,9 @@ struct head_under_test {
       std::sort(sorted.begin(), sorted.end(), bitnet::better);
       for (std::size_t k = 0; k < count; ++k) {
         const scored_token& got = found[r * count + k];
-        if (k >= sorted.size() ? got.id != -1
-                               : got.id != sorted[k].id ||
-                                     std::memcmp(&got.logit, &sorted[k].logit, 4) != 0)
+        if (k >= sorted.size()
+                ? got.id != -1
+                : got.id != sorted[k].id || std::memcmp(&got.logit, &sorted[k].logit, 4) != 0)
           return false;
       }
     }

@@ -129,8 +129,7 @@ TEST_CASE("the best tokens alone give the choice of all logits, and a sampler sa
   CHECK(needs(options(1.0F, 0)) == 0);
   CHECK(needs(options(0.0F, 0, 1.0F, 0.0F, 1.1F)) == 0);
   std::vector<bitnet::scored_token> all;
-  for (std::size_t i = 0; i < logits.size(); ++i)
-    all.push_back({logits[i], static_cast<token>(i)});
+  for (std::size_t i = 0; i < logits.size(); ++i) all.push_back({logits[i], static_cast<token>(i)});
   std::sort(all.begin(), all.end(), bitnet::better);
   for (const auto& o : {options(0.0F, 0), options(0.7F, 40), options(1.3F, 200, 0.9F),
                         options(2.0F, 17, 0.99F, 0.2F)}) {

@@ -36,7 +36,7 @@ class aligned_buffer {
   aligned_buffer(const aligned_buffer&) = delete;
   aligned_buffer& operator=(const aligned_buffer&) = delete;
   ~aligned_buffer() {
-    if (data_ != nullptr) ::operator delete (data_, alignment(size_ * sizeof(T)));
+    if (data_ != nullptr) ::operator delete(data_, alignment(size_ * sizeof(T)));
   }
 
   /// `size` zeros; errc::out_of_memory when the allocator refuses. `what` names the purpose.
@@ -57,7 +57,7 @@ class aligned_buffer {
     if (size > (std::numeric_limits<std::size_t>::max() - huge_page) / sizeof(T))
       return error{errc::out_of_memory, "the size does not fit in memory", what};
     const std::size_t bytes = size * sizeof(T);
-    void* memory = ::operator new (bytes, alignment(bytes), std::nothrow);
+    void* memory = ::operator new(bytes, alignment(bytes), std::nothrow);
     if (memory == nullptr)
       return error{errc::out_of_memory, "the allocator returned no memory", what};
     if (dense) ask_for_huge_pages(memory, bytes);

@@ -31,8 +31,7 @@ struct dynamic_model::holder final : dynamic_model::weights {
   nn::activations logits(nn::context<>& c, nn::activations state) const override {
     return fixed.logits(c, state);
   }
-  void best(nn::context<>& c, nn::activations state,
-            matrix_view<scored_token> out) const override {
+  void best(nn::context<>& c, nn::activations state, matrix_view<scored_token> out) const override {
     fixed.best(c, state, out);
   }
   fixed_model fixed;

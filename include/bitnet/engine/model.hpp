@@ -86,7 +86,7 @@ class model {
     // A hostile block_count must not make blocks that the file has no tensors for.
     if (h.layers > document_.tensors().size())
       return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
-    detail::tensor_binder v{document_, *kernels_, threads, options, A::bitnet_activations,
+    detail::tensor_binder v{document_,  *kernels_, threads, options, A::bitnet_activations,
                             h.norm_eps, floats_};
     v("token_embd", decoder_.embed, h.vocab, h.dim);
     decoder_.blocks.resize(h.layers);

@@ -136,7 +136,6 @@ struct dots {
                                      const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
     const __m256i ones = _mm256_set1_epi16(1), top = _mm256_set1_epi8(-128);
     for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
-      if constexpr (T == 1) prefetch(line + line_prefetch);
       const __m256i a = _mm256_xor_si256(load_half(line), top);
       const __m256i b = _mm256_xor_si256(load_half(line + 32), top);
       const __m256i size_a = _mm256_abs_epi8(a), size_b = _mm256_abs_epi8(b);
