@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The screened head gives the tokens and bits that sorting all logits gives, whatever the weights.
 #include <bitnet/nn/output_head.hpp>
-#include <bitnet/quant/dense.hpp>
+#include <bitnet/quant/any.hpp>
 
 #include "doctest.hpp"
 
@@ -18,7 +18,7 @@ using nn::weight_storage;
 
 namespace {
 
-constexpr std::size_t vocab = 3001, dim = 200;
+constexpr std::size_t vocab = 3001, dim = 224;
 
 struct head_under_test {
   std::vector<std::byte> bytes;
@@ -49,6 +49,30 @@ struct head_under_test {
     REQUIRE(bool(screen));
     CHECK(told == bytes.size());
     head.screen = *std::move(screen);
+  }
+
+  /// A head in tiles, as the loader binds formats of int8 codes.
+  head_under_test(const std::vector<float>& w, const bitnet::quant::format_info& format) {
+    bytes.resize(*format.tensor_bytes(vocab, dim));
+    format.pack(w.data(), vocab, dim, bytes.data());
+    nn::weight_matrix source;
+    source.rows = vocab;
+    source.cols = dim;
+    source.storage = weight_storage::decoded;
+    source.bytes = {bytes.data(), vocab, dim};
+    source.decode = format.decode_row;
+    bitnet::serial_executor serial;
+    auto tiles = format.make_tiled(source.bytes, serial, "head");
+    auto screen = nn::make_head_screen(bitnet::kernels::best_table(), serial, source, "head",
+                                       [](std::span<const std::byte>) {});
+    REQUIRE((tiles && screen));
+    head.screen = *std::move(screen);
+    nn::weight_matrix& m = head.full.weight;
+    m.rows = vocab;
+    m.cols = dim;
+    m.storage = weight_storage::tiled;
+    m.input = bitnet::quant::activation_kind::two_planes;
+    m.tiles = *std::move(tiles);
   }
 
   /// Compares best(count) with sorted logits for each row; true if all agree to the bit.
@@ -100,6 +124,17 @@ TEST_CASE("the best tokens are those of all logits, for every storage and count"
     CHECK(h.agrees(normal(dim, 4, 1e3F), 40));
     CHECK(h.agrees(normal(dim, 5, 1e-3F), 256));
     CHECK(h.agrees(normal(8 * dim, 6), 1));
+  }
+}
+
+TEST_CASE("a head in tiles is screened for both planes of its input") {
+  for (const auto& format : {bitnet::quant::describe<bitnet::quant::q8_0>(),
+                             bitnet::quant::describe<bitnet::quant::q4_0>()}) {
+    const head_under_test h{normal(vocab * dim, 1, 0.02F), format};
+    REQUIRE(!h.head.screen.empty());
+    for (unsigned seed = 2; seed < 8; ++seed) CHECK(h.agrees(normal(2 * dim, seed), seed));
+    CHECK(h.agrees(normal(9 * dim, 8), 1));
+    CHECK(h.agrees(normal(dim, 9), 256));
   }
 }
 

@@ -103,24 +103,34 @@ class tensor_binder {
   }
 
   /// An output head. No model was trained with its input rounded, and scores are compared with
-  /// each other, so integer kernels get both planes; a head of floats gets a screen.
+  /// each other, so integer kernels get both planes; most heads get a screen.
   void head(const gguf::tensor_info& t, nn::output_head& head, std::size_t vocab, std::size_t dim) {
     if (!status_ || !check_shape(t, dim, vocab)) return;
     bind_matrix(t, head.full, false);
     if (!status_) return;
     nn::weight_matrix& w = head.full.weight;
-    const bool is_float = w.storage == nn::weight_storage::f32 ||
-                          w.storage == nn::weight_storage::f16 ||
-                          w.storage == nn::weight_storage::bf16;
+    if (w.storage == nn::weight_storage::tiled) w.input = quant::activation_kind::two_planes;
+    if (options_.math != arithmetic::automatic || !options_.screen_head) return;
+    nn::weight_matrix source;
+    source.rows = w.rows;
+    source.cols = w.cols;
+    source.storage = w.storage;
+    source.bytes = {t.data.data(), w.rows, w.cols};
     if (w.storage == nn::weight_storage::tiled) {
-      w.input = quant::activation_kind::two_planes;
-    } else if (is_float && options_.math == arithmetic::automatic && options_.screen_head) {
-      auto screen =
-          nn::make_head_screen(*kernels_, threads_, w, t.name,
-                               [&](std::span<const std::byte> bytes) { document_->forget(bytes); });
-      if (!screen) return fail(screen.error());
-      head.screen = *std::move(screen);
+      // Codes of fewer bits are read as fast; mins are not part of the screen's bound.
+      const quant::tile_plan& plan = w.tiles.plan();
+      if (plan.codes != quant::encoding::int8 || plan.has_mins) return;
+      source.storage = nn::weight_storage::decoded;
+      source.decode = w.decode;
+    } else if (!nn::detail::is_float(w.storage)) {
+      return;
     }
+    auto screen =
+        nn::make_head_screen(*kernels_, threads_, source, t.name,
+                             [&](std::span<const std::byte> bytes) { document_->forget(bytes); });
+    if (!screen) return fail(screen.error());
+    head.screen = *std::move(screen);
+    document_->forget(t.data);
   }
 
   /// An optional tensor, marked as used, or null.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An int8 copy of an output head's float matrix, with what is needed to bound what the copy loses.
+// An int8 copy of an output head, with what is needed to bound what the copy loses.
 //
 // Let w be a row of the head, v its copy, x the state and u its int8 form. By Cauchy and Schwarz
 //   |w.x - v.u| = |(w - v).x + v.(x - u)| <= |w - v| |x| + |v| |x - u|.
@@ -7,6 +7,10 @@
 // sides are computed in floats, in sums of at most n / 16 + 32 terms one after another, each with a
 // relative rounding error of 2^-24; `rounding` bounds that with a factor of two to spare. So a row
 // whose upper bound lies below the k-th lower bound cannot be among the k best.
+//
+// The scores of a head in tiles are not w.x but those of x in two planes of int8, which differ from
+// x by at most half a step of the second plane: 0.03 |x - u| covers it, since in each 32 values
+// that step is at most the largest of x - u over 127.
 #pragma once
 
 #include <bitnet/core/executor.hpp>
@@ -21,7 +25,7 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// Owns the copy. Empty for heads that are not floats.
+/// Owns the copy. Empty where none would help: binary and ternary heads.
 struct head_screen {
   quant::tiled_matrix tiles;        ///< encoding int8, one scale for each `group` columns
   aligned_buffer<float> error;      ///< [rows], at least |w - v|
@@ -53,12 +57,16 @@ struct head_screen {
   };
   /// From at least |x| and |x - u|; both sums have terms of at most |w| |x| and |v| |u| together.
   [[nodiscard]] static factors bound(float x, float lost, std::size_t n) noexcept {
-    const float sums = rounding(n) * (2.0F * x + lost);
+    const float sums = rounding(n) * (2.0F * x + lost) + 0.03F * lost;
     return {(x + sums) * 1.0001F, (lost + sums) * 1.0001F};
   }
 };
 
 namespace detail {
+
+[[nodiscard]] constexpr bool is_float(weight_storage s) noexcept {
+  return s == weight_storage::f32 || s == weight_storage::f16 || s == weight_storage::bf16;
+}
 
 /// Bytes of a row of a float matrix.
 [[nodiscard]] inline std::size_t row_bytes(const weight_matrix& w) noexcept {
@@ -80,9 +88,9 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
 
 }  // namespace detail
 
-/// The screen of a float matrix; empty if weights are infinite or NaN or too large to bound.
-/// `done` is told, on any thread, which bytes of the matrix have been read and are not needed any
-/// more. errc::out_of_memory names `what`.
+/// The screen of a matrix of floats or, with storage `decoded`, of any format; empty if weights are
+/// infinite or NaN or too large to bound. `done` is told, on any thread, which bytes of a float
+/// matrix have been read and are not needed any more. errc::out_of_memory names `what`.
 [[nodiscard]] inline result<head_screen> make_head_screen(
     const kernels::kernel_table& k, executor_ref threads, const weight_matrix& w,
     std::string_view what, function_ref<void(std::span<const std::byte>)> done) noexcept {
@@ -102,15 +110,21 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
   BITNET_TRY(s.error, aligned_buffer<float>::make(w.rows, what));
   BITNET_TRY(s.magnitude, aligned_buffer<float>::make(w.rows, what));
 
+  const bool is_float = detail::is_float(w.storage);
+  const std::size_t decoded = is_float ? 0 : quant::tile_rows * w.cols;
+  BITNET_TRY(auto rows_memory,
+             aligned_buffer<float>::uninitialized(decoded * threads.concurrency(), what));
   const quant::tile_destination to = s.tiles.destination();
   // Group by group, so that the 16 rows of a tile meet in the first cache level.
-  const auto pack = [&](std::size_t tile) {
+  const auto pack = [&](std::size_t tile, float* whole) {
     constexpr std::size_t group = head_screen::group;
     float values[group], lost[quant::tile_rows] = {}, kept[quant::tile_rows] = {};
     std::int8_t codes[quant::tile_rows][group];
     const std::size_t first_row = tile * quant::tile_rows;
     const std::size_t rows = std::min(quant::tile_rows, w.rows - first_row);
     std::uint8_t* line = to.lines + tile * lines * quant::line_bytes;
+    for (std::size_t r = 0; r < rows && !is_float; ++r)
+      w.decode(w.bytes, first_row + r, {whole + r * w.cols, w.cols});
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t n = std::min(group, w.cols - g * group);
       f16* const scales = to.scales_f16 + (tile * groups + g) * quant::tile_rows;
@@ -118,7 +132,11 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
       std::fill_n(scales, quant::tile_rows, f16{0});
       for (std::size_t r = 0; r < rows; ++r) {
         float more_lost = 0.0F, more_kept = 0.0F;
-        detail::widen(k, w, first_row + r, g * group, n, values);
+        if (is_float) {
+          detail::widen(k, w, first_row + r, g * group, n, values);
+        } else {
+          std::copy_n(whole + r * w.cols + g * group, n, values);
+        }
         k.copy_row(values, n, group, codes[r], scales + r, more_lost, more_kept);
         lost[r] += more_lost;
         kept[r] += more_kept;
@@ -137,9 +155,11 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
     }
   };
   constexpr std::size_t run = 32;  // tiles; some megabytes of the matrix
-  threads.parallel_for(ceil_div(plan.tiles(), run), [&](std::size_t i, std::size_t) {
+  threads.parallel_for(ceil_div(plan.tiles(), run), [&](std::size_t i, std::size_t worker) {
     const std::size_t first = i * run, last = std::min(first + run, plan.tiles());
-    for (std::size_t tile = first; tile < last; ++tile) pack(tile);
+    for (std::size_t tile = first; tile < last; ++tile)
+      pack(tile, rows_memory.data() + worker * decoded);
+    if (!is_float) return;
     const std::size_t row = detail::row_bytes(w);
     const std::size_t end = std::min(last * quant::tile_rows, w.rows);
     done({w.bytes.data + first * quant::tile_rows * row, (end - first * quant::tile_rows) * row});

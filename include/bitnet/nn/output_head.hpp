@@ -12,7 +12,7 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// A matrix of [vocab][dim] and, where it is a matrix of floats, its screen.
+/// A matrix of [vocab][dim] and, unless it is small enough as it is, its screen.
 struct output_head {
   linear<> full;
   head_screen screen;
@@ -61,12 +61,17 @@ struct output_head {
     const std::size_t tiles = ceil_div(w.rows, quant::tile_rows);
     const std::size_t room = w.rows / 8;  // reading more rows would cost more than is gained
     auto rough = c.make(state.rows, w.rows);
-    auto exact = c.make(state.rows, w.rows);  // only the rows that matter are computed
+    // Only the rows that matter are computed.
+    auto exact = c.make(state.rows * detail::planes(w), w.rows);
     auto lower = c.make(state.rows, tiles), upper = c.make(state.rows, tiles);
     auto lost = c.make(state.rows, state.cols);
     auto* const factors = c.template take<head_screen::factors>(state.rows);
     auto* const ids = c.template take<std::size_t>(room);
-    const auto q = detail::quantize(c, state, quant::activation_kind::per_block);
+    const auto in = detail::prepare(c, state, full);
+    auto q = in.two_planes;  // the first plane is what a single one would be
+    q.rows = state.rows;
+    if (w.storage != weight_storage::tiled)
+      q = detail::quantize(c, state, quant::activation_kind::per_block);
     c.each_row(state.rows, [&](std::size_t r) {
       float x = 0.0F, d = 0.0F;
       c.kernels().sum_squares(state.row(r), state.cols, x);
@@ -110,11 +115,13 @@ struct output_head {
     }
     std::sort(ids, ids + count);  // rows of several states: each once, in the order of memory
     count = static_cast<std::size_t>(std::unique(ids, ids + count) - ids);
-    detail::layer_input in;
-    in.exact = state;
+    const std::size_t unit = w.storage == weight_storage::tiled ? quant::tile_rows : 1;
     c.pieces(count, [&](std::size_t first, std::size_t last, std::size_t) {
-      for (std::size_t i = first; i < last; ++i)
-        detail::multiply_rows(c, full, in, exact, ids[i], ids[i] + 1, {});
+      for (std::size_t i = first; i < last; ++i) {
+        const std::size_t row = ids[i] / unit * unit;
+        if (i != 0 && ids[i - 1] / unit * unit == row) continue;  // with the one before it
+        detail::multiply_rows(c, full, in, exact, row, std::min(row + unit, w.rows), {});
+      }
     });
     for (std::size_t r = 0; r < state.rows; ++r)
       for (std::size_t i = 0; i < count; ++i)
