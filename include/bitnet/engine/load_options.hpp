@@ -25,9 +25,9 @@ struct load_options {
   std::optional<quant::activation_kind> input = {};
   /// The file's I2_S tensors have the 64/16 order that some ARM builds of bitnet.cpp wrote.
   bool i2_s_arm = false;
-  /// Keep an int8 copy of the output head (not of binary and ternary ones), by which the best tokens
-  /// are found without reading all of it: session::best gives the same tokens either way, sooner
-  /// with it.
+  /// Keep an int8 copy of the output head (not of binary and ternary ones), by which the best
+  /// tokens are found without reading all of it: session::best gives the same tokens either way,
+  /// sooner with it.
   bool screen_head = true;
   /// Called with bytes of tensors bound so far and in all, on the loading thread. What it refers to
   /// must outlive the call that loads: name the lambda before.
