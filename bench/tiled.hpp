@@ -4,6 +4,8 @@
 
 #include "support.hpp"
 
+#include <bitnet/nn/context.hpp>
+
 #include <vector>
 
 namespace bench {
