@@ -68,7 +68,10 @@ TEST_CASE("a session accounts for the time of its steps, and changes no result b
     step_profile p;
     s->profile(&p);
     const auto start = clock_type::now();
-    for (std::size_t i = 0; i < 20; ++i) REQUIRE(s->feed(std::span{tokens}.subspan(i, 1)));
+    for (std::size_t i = 0; i < 20; ++i) {
+      REQUIRE(s->feed(std::span{tokens}.subspan(i, 1)));
+      REQUIRE(s->best(1).size() == 1);
+    }
     const double total = since(start);
     CHECK(p.steps() == 20);
     for (const step_part part :
