@@ -29,7 +29,7 @@ TEST_CASE("time belongs to the outermost scope, and to the rest outside all of t
   const auto start = clock_type::now();
   p.count_step();
   {
-    const step_profile::running running{&p};
+    const step_profile::scope step{&p};
     wait(0.002);
     {
       const step_profile::scope head{&p, step_part::head};

@@ -95,6 +95,28 @@ TEST_CASE("best tokens are those of the logits, whichever is asked for first") {
   }
 }
 
+TEST_CASE("best tokens of more sessions than the first one's batch") {
+  const auto model = small_model("llama-f16");
+  REQUIRE(model);
+  std::vector<session> sessions;
+  std::vector<session*> all;
+  for (token t = 0; t < 5; ++t) {
+    auto s = session::make(*model, model->threads(), {.context = 8, .batch = 2});
+    REQUIRE(s);
+    REQUIRE(s->feed(std::vector<token>{t + 1, t + 2, t + 3}));
+    sessions.push_back(*std::move(s));
+  }
+  for (session& s : sessions) all.push_back(&s);
+  session::best_together(all, session::max_best);
+  for (session* s : all) {
+    const std::vector<bitnet::scored_token> together{s->best(3).begin(), s->best(3).end()};
+    const auto logits = s->logits();
+    REQUIRE(together.size() == 3);
+    CHECK(together[0].id == bitnet::sample::argmax(logits));
+    CHECK(together[2].logit == logits[static_cast<std::size_t>(together[2].id)]);
+  }
+}
+
 TEST_CASE("sessions fed together get the bits that each gets alone") {
   const auto model = small_model("b25-");
   REQUIRE(model);
@@ -146,6 +168,10 @@ TEST_CASE("sessions fed together get the bits that each gets alone") {
   auto longer = session::make(*model, model->threads(), {.context = 64});
   REQUIRE(longer);
   CHECK(refused({{all[0], good}, {&*longer, good}}, errc::invalid_argument));
+  auto other =
+      session::make(*model, model->threads(), {.context = 32, .kv = bitnet::nn::kv_type::q8});
+  REQUIRE(other);
+  CHECK(refused({{all[0], good}, {&*other, good}}, errc::invalid_argument));
   CHECK(session::feed_together({}));
 }
 

@@ -63,16 +63,15 @@ class session {
     BITNET_TRY(auto rows, aligned_buffer<nn::step_row>::make(options.batch, "session rows"));
     std::fill(rows.span().begin(), rows.span().end(), any);
     arena dry = arena::measure();
-    (void)dry.take<nn::step_row>(options.batch);
-    (void)dry.take<scored_token>(max_best);
-    (void)dry.take<float>(h.dim);
+    (void)take_kept(dry, options.batch, h.dim);
     const std::size_t base = dry.mark();
     context_type c{model.kernels(), threads, dry, h, rows.span()};
     auto state = model.hidden(c);
     (void)model.logits(c, state.slice(0, std::min(options.batch, logit_rows)));
     dry.release(base);
     (void)model.logits(c, state.slice(0, 1));
-    (void)take_best(c, model, std::min(options.batch, best_rows), max_best);
+    const auto [states, lists] = take_best(c, h.dim, rows_at_once(options.batch), max_best);
+    model.best(c, states, lists);
     return plan{static_cast<std::size_t>(*kv), dry.peak() + cache_line};
   }
 
@@ -87,10 +86,11 @@ class session {
     s.memory_ = std::move(memory);
     s.cache_ = nn::kv_cache{model.shape(), options.context, options.kv, s.memory_.span()};
     s.scratch_ = arena{s.memory_.span().subspan(need.kv_bytes)};
-    s.rows_ = s.scratch_.template take<nn::step_row>(options.batch);
-    s.best_ = s.scratch_.template take<scored_token>(max_best);
     const std::size_t dim = model.shape().dim;
-    s.state_ = {s.scratch_.template take<float>(dim).data(), 1, dim};
+    const auto [rows, best, state] = take_kept(s.scratch_, options.batch, dim);
+    s.rows_ = rows;
+    s.best_ = best;
+    s.state_ = {state.data(), 1, dim};
     s.base_ = s.scratch_.mark();
     return s;
   }
@@ -118,17 +118,19 @@ class session {
   };
 
   /// Feeds many sessions in shared passes over the weights: to each it is as if fed alone, to the
-  /// bit, but weights are read once for all. The sessions are distinct, of one model, and none has
-  /// a longer context than the first, whose threads and memory do the work. Errors as for feed,
-  /// and errc::invalid_argument; then no session has changed.
+  /// bit, but weights are read once for all. The sessions are distinct, of one model and one type
+  /// of KV cache, and none has a longer context than the first, whose threads and memory do the
+  /// work. Errors as for feed, and errc::invalid_argument; then no session has changed.
   [[nodiscard]] static status feed_together(std::span<const turn> turns) noexcept {
     if (turns.empty()) return {};
     session& first = *turns.front().who;
     for (std::size_t i = 0; i < turns.size(); ++i) {
       const session& s = *turns[i].who;
-      if (s.model_ != first.model_ || s.capacity() > first.capacity())
+      if (s.model_ != first.model_ || s.cache_.type() != first.cache_.type() ||
+          s.capacity() > first.capacity())
         return error{errc::invalid_argument,
-                     "sessions fed together need one model and no context above the first one's",
+                     "sessions fed together need one model, one type of KV cache, and no context "
+                     "above the first one's",
                      "sessions"};
       for (std::size_t j = 0; j < i; ++j)
         if (turns[j].who == &s)
@@ -153,9 +155,9 @@ class session {
   static void best_together(std::span<session* const> sessions, std::size_t count) noexcept {
     count = sessions.empty() ? 0 : std::min({count, max_best, sessions.front()->vocab()});
     if (count == 0) return;
-    for (std::size_t i = 0; i < sessions.size(); i += best_rows)
-      sessions.front()->find_best(sessions.subspan(i, std::min(best_rows, sessions.size() - i)),
-                                  count);
+    const std::size_t most = rows_at_once(sessions.front()->batch_);
+    for (std::size_t i = 0; i < sessions.size(); i += most)
+      sessions.front()->find_best(sessions.subspan(i, std::min(most, sessions.size() - i)), count);
   }
 
   /// Whether there is a next token to tell: not before the first feed and not after rewind.
@@ -214,8 +216,23 @@ class session {
 
   /// Rows whose logits are computed together when every position is scored.
   static constexpr std::size_t logit_rows = 16;
-  /// Sessions whose best tokens are found together.
-  static constexpr std::size_t best_rows = 8;
+  /// Sessions whose best tokens are found together: what the scratch of this batch was measured
+  /// for.
+  [[nodiscard]] static constexpr std::size_t rows_at_once(std::size_t batch) noexcept {
+    return std::min<std::size_t>(batch, 8);
+  }
+
+  /// What lies at the start of the scratch and outlives steps.
+  struct kept_memory {
+    std::span<nn::step_row> rows;
+    std::span<scored_token> best;
+    std::span<float> state;
+  };
+  [[nodiscard]] static kept_memory take_kept(arena& scratch, std::size_t batch,
+                                             std::size_t dim) noexcept {
+    return {scratch.take<nn::step_row>(batch), scratch.take<scored_token>(max_best),
+            scratch.take<float>(dim)};
+  }
 
   session(const Model& model, executor_ref threads, const session_options& options) noexcept
       : model_{&model}, threads_{threads}, batch_{options.batch} {}
@@ -307,12 +324,9 @@ class session {
     nn::activations states;
     matrix_view<scored_token> lists;
   };
-  [[nodiscard]] static best_lists take_best(context_type& c, const Model& model, std::size_t rows,
+  [[nodiscard]] static best_lists take_best(context_type& c, std::size_t dim, std::size_t rows,
                                             std::size_t count) noexcept {
-    best_lists found{c.make(rows, model.shape().dim),
-                     {c.template take<scored_token>(rows * count), rows, count}};
-    if (c.measuring()) model.best(c, found.states, found.lists);
-    return found;
+    return {c.make(rows, dim), {c.template take<scored_token>(rows * count), rows, count}};
   }
 
   /// best(count) of each session, in this one's scratch.
@@ -320,7 +334,7 @@ class session {
     scratch_.release(logits_.empty() ? base_ : after_logits_);
     const timed_step timing{profile_};
     auto c = context(1);
-    const auto [states, lists] = take_best(c, *model_, sessions.size(), count);
+    const auto [states, lists] = take_best(c, state_.cols, sessions.size(), count);
     for (std::size_t i = 0; i < sessions.size(); ++i)
       std::copy_n(sessions[i]->state_.data, states.cols, states.row(i));
     model_->best(c, states, lists);
@@ -337,7 +351,7 @@ class session {
     return c;
   }
 
-  using timed_step = nn::step_profile::running;
+  using timed_step = nn::step_profile::scope;
 
   const Model* model_;
   executor_ref threads_;

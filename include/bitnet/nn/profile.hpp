@@ -39,29 +39,17 @@ class step_profile {
 
   void count_step() noexcept { ++steps_; }
 
-  /// While it lives, the time of a step or of its scores is taken, where there is a profile; what
-  /// happens outside every scope is `rest`.
-  class running {
+  /// Accounts for time while it lives, where there is a profile.
+  class scope {
    public:
-    explicit running(step_profile* profile) noexcept : profile_{profile} {
+    /// A step, or scores asked for after it; what happens outside every part is `rest`.
+    explicit scope(step_profile* profile) noexcept : profile_{profile} {
       if (profile_ == nullptr) return;
       profile_->current_ = step_part::rest;
       profile_->since_ = clock::now();
     }
-    running(const running&) = delete;
-    running& operator=(const running&) = delete;
-    ~running() {
-      if (profile_ != nullptr) profile_->enter(step_part::rest);
-    }
-
-   private:
-    step_profile* profile_;
-  };
-
-  /// While it lives, time belongs to its part. Inside another scope it changes nothing: the
-  /// products of the head are the head's.
-  class scope {
-   public:
+    /// A part of that. Inside another part it changes nothing: the products of the head are the
+    /// head's.
     scope(step_profile* profile, step_part part) noexcept
         : profile_{profile != nullptr && profile->current_ == step_part::rest ? profile : nullptr} {
       if (profile_ != nullptr) profile_->enter(part);
