@@ -6,6 +6,7 @@
 
 #include <bitnet/nn/context.hpp>
 
+#include <string>
 #include <vector>
 
 namespace bench {
@@ -134,5 +135,49 @@ class dense_product {
   bitnet::aligned_buffer<std::byte> w_;
   std::vector<float> x_, y_;
 };
+
+inline void run_tiled(benchmark::State& state, const bitnet::kernels::kernel_table& k,
+                      const tiled_layout& l, std::size_t tokens, std::size_t bytes,
+                      bitnet::executor_ref threads) {
+  tiled_product product{k, l, tokens, bytes};
+  for ([[maybe_unused]] auto _ : state) product.run(threads);
+  report(state, threads, k.isa, product.done());
+}
+
+/// Registers PREFIX/ISA/LAYOUT/SUFFIX for every layout and every type of float: matrices of about
+/// `bytes` times `tokens` vectors, on one thread.
+inline void add_products(const bitnet::kernels::kernel_table& k, const std::string& prefix,
+                         const std::string& suffix, std::size_t tokens, std::size_t bytes) {
+  const auto name = [&](const char* layout) {
+    return prefix + '/' + std::string{k.isa} + '/' + layout + '/' + suffix;
+  };
+  for (const tiled_layout& l : tiled_layouts)
+    add(name(l.name), [&k, l, tokens, bytes](benchmark::State& s) {
+      bitnet::serial_executor here;
+      run_tiled(s, k, l, tokens, bytes, here);
+    });
+  const auto add_dense = [&](const char* layout, auto multiply, std::size_t size) {
+    add(name(layout), [&k, multiply, size, tokens, bytes](benchmark::State& s) {
+      dense_product product{multiply, size, tokens, bytes};
+      for ([[maybe_unused]] auto _ : s) product.run();
+      report(s, k.isa, product.done());
+    });
+  };
+  add_dense("f16", k.gemm_f16, 2);
+  add_dense("bf16", k.gemm_bf16, 2);
+  add_dense("f32", k.gemm_f32, 4);
+}
+
+/// Registers PREFIX/ISA/LAYOUT/SUFFIX/all_threads for every layout on the best instruction set.
+inline void add_products_on_all_threads(const std::string& prefix, const std::string& suffix,
+                                        std::size_t tokens, std::size_t bytes) {
+  const bitnet::kernels::kernel_table& best = bitnet::kernels::best_table();
+  for (const tiled_layout& l : tiled_layouts)
+    add(prefix + '/' + std::string{best.isa} + '/' + l.name + '/' + suffix + "/all_threads",
+        [&best, l, tokens, bytes](benchmark::State& s) {
+          run_tiled(s, best, l, tokens, bytes, all_threads());
+        })
+        ->UseRealTime();
+}
 
 }  // namespace bench
