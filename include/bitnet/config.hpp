@@ -150,13 +150,14 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #define BITNET_ABI_FLAG_4 o
 #endif
 
-#define BITNET_ABI_JOIN_(major, minor, isa, a, b, c, d, mode) \
-  v##major##_##minor##_##isa##_##a##b##c##d##_##mode
-#define BITNET_ABI_JOIN(major, minor, isa, a, b, c, d, mode) \
-  BITNET_ABI_JOIN_(major, minor, isa, a, b, c, d, mode)
-#define BITNET_ABI                                                                               \
-  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_ABI_ISA, BITNET_ABI_FLAG_1, \
-                  BITNET_ABI_FLAG_2, BITNET_ABI_FLAG_3, BITNET_ABI_FLAG_4, BITNET_ABI_MODE)
+#define BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode) \
+  v##major##_##minor##_##patch##_##isa##_##a##b##c##d##_##mode
+#define BITNET_ABI_JOIN(major, minor, patch, isa, a, b, c, d, mode) \
+  BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode)
+#define BITNET_ABI                                                                         \
+  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_VERSION_PATCH,        \
+                  BITNET_ABI_ISA, BITNET_ABI_FLAG_1, BITNET_ABI_FLAG_2, BITNET_ABI_FLAG_3, \
+                  BITNET_ABI_FLAG_4, BITNET_ABI_MODE)
 
 #define BITNET_NAMESPACE_BEGIN \
   namespace bitnet {           \

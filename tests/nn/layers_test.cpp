@@ -250,7 +250,7 @@ TEST_CASE("rotary frequencies: plain, by factors, linear and YaRN") {
     auto f = nn::rope_frequencies::make(h, factors);
     REQUIRE(f);
     std::vector<double> radians;
-    for (const elementary::turns t : f->per_position.span())
+    for (const bitnet::elementary::turns t : f->per_position.span())
       radians.push_back(static_cast<double>(t) * 0x1p-63 * std::numbers::pi);
     return radians;
   };

@@ -11,7 +11,6 @@ namespace kernels {
 namespace on_neon::i8mm {
 
 using tag = isa::neon_i8mm;
-using dotprod::quarter_sums;
 
 /// Few tokens take dot products: a matrix product would leave half of its results unused for one
 /// token, and for two it needs the columns of two planes side by side, which costs what it saves.
@@ -34,41 +33,28 @@ struct dots {
   template <std::size_t T>
   static BITNET_INLINE void add_int8(const std::uint8_t* line, std::size_t count,
                                      const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
-    constexpr std::size_t chains = T == 1 ? 2 : 1;  // or each would wait for the one before it
-    quarter_sums s[chains][T];
-    BITNET_UNROLL
-    for (std::size_t t = 0; t < T; ++t) s[0][t] = quarter_sums{sums[t]};
-    const auto add_line = [&](std::size_t i, quarter_sums(&to)[T]) {
-      if constexpr (T == 1) prefetch(line + i * quant::line_bytes + line_prefetch);
-      int8x16_t in[T];
+    dotprod::dots::each_line<T>(count, sums, [&](std::size_t i, i32x16(&to)[T]) {
+      const std::uint8_t* p = line + i * quant::line_bytes;
+      if constexpr (T == 1) prefetch(p + line_prefetch);
+      const uint8x16_t a = vld1q_u8(p), b = vld1q_u8(p + 16);
+      const uint8x16_t c = vld1q_u8(p + 32), d = vld1q_u8(p + 48);
       BITNET_UNROLL
-      for (std::size_t t = 0; t < T; ++t) in[t] = broadcast_four(x[t] + 4 * i);
-      BITNET_UNROLL
-      for (std::size_t q = 0; q < 4; ++q) {
-        const uint8x16_t codes = vld1q_u8(line + i * quant::line_bytes + 16 * q);
-        BITNET_UNROLL
-        for (std::size_t t = 0; t < T; ++t) BITNET_USDOT_LANE(to[t].of[q], codes, in[t], 0);
+      for (std::size_t t = 0; t < T; ++t) {
+        const int8x16_t in = broadcast_four(x[t] + 4 * i);
+        BITNET_USDOT_LANE(to[t].a, a, in, 0);
+        BITNET_USDOT_LANE(to[t].b, b, in, 0);
+        BITNET_USDOT_LANE(to[t].c, c, in, 0);
+        BITNET_USDOT_LANE(to[t].d, d, in, 0);
       }
-    };
-    std::size_t i = 0;
-    for (; i + 2 <= count; i += 2) {
-      add_line(i, s[0]);
-      add_line(i + 1, s[chains - 1]);
-    }
-    if (i < count) add_line(i, s[0]);
-    BITNET_UNROLL
-    for (std::size_t t = 0; t < T; ++t) {
-      sums[t] = s[0][t].value();
-      if constexpr (chains > 1) sums[t] = on_neon::add(sums[t], s[1][t].value());
-    }
+    });
   }
 };
 
 /// Unpacked codes for many tokens; see body/tile_blocks.inc. The 128 bytes of two steps are 8
-/// columns of 16 rows, row after row: two rows are an operand. 8 pairs of rows by 3 pairs of tokens
-/// are 24 sums, which with 3 pairs of activations leave room for 5 operands on their way.
+/// columns of 16 rows, row after row: two rows are an operand. 8 pairs of rows by 2 pairs of tokens
+/// are 16 sums, enough for none to wait; with 3 pairs of tokens compilers keep sums in memory.
 struct blocks {
-  static constexpr std::size_t tiles = 1, tokens = 6;
+  static constexpr std::size_t tiles = 1, tokens = 4;
   template <quant::encoding E>
   static constexpr bool serves = E != quant::encoding::int8;  // whose lines are not in that order
 
@@ -91,41 +77,46 @@ struct blocks {
   static BITNET_INLINE void add(const std::uint8_t* const (&codes)[1], std::size_t steps,
                                 const std::int8_t* const (&x)[tokens],
                                 i32x16 (&sums)[1][tokens]) noexcept {
-    constexpr std::size_t pairs = tokens / 2;
-    int32x4_t s[pairs][8];  // of two rows: row 0 by tokens 0 and 1, row 1 by them
-    BITNET_UNROLL
-    for (std::size_t t = 0; t < pairs; ++t) {
-      BITNET_UNROLL
-      for (std::size_t r = 0; r < 8; ++r) s[t][r] = vdupq_n_s32(0);
-    }
     // A step left over is the first half of a pair: code 0 or activations 0 are in the other half,
     // since lines are whole and activations padded.
     const auto* from = reinterpret_cast<const std::int8_t*>(codes[0]);
+    pair_sums first, second;
     for (std::size_t i = 0; i < steps; i += 2, from += 128) {
-      int8x16_t in[pairs];
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < pairs; ++t)
-        in[t] = vcombine_s8(vld1_s8(x[2 * t] + 4 * i), vld1_s8(x[2 * t + 1] + 4 * i));
-      BITNET_UNROLL
-      for (std::size_t r = 0; r < 8; ++r) {
-        const int8x16_t rows = vld1q_s8(from + 16 * r);
-        BITNET_UNROLL
-        for (std::size_t t = 0; t < pairs; ++t) BITNET_SMMLA(s[t][r], rows, in[t]);
-      }
+      const int8x16_t one = vcombine_s8(vld1_s8(x[0] + 4 * i), vld1_s8(x[1] + 4 * i));
+      const int8x16_t two = vcombine_s8(vld1_s8(x[2] + 4 * i), vld1_s8(x[3] + 4 * i));
+      const dotprod::rows16 top = dotprod::load_rows(from), bottom = dotprod::load_rows(from + 64);
+      first.add(top, bottom, one);
+      second.add(top, bottom, two);
     }
-    BITNET_UNROLL
-    for (std::size_t t = 0; t < pairs; ++t) {
-      const auto of = [&](auto pick) {
-        return i32x16{pick(s[t][0], s[t][1]), pick(s[t][2], s[t][3]), pick(s[t][4], s[t][5]),
-                      pick(s[t][6], s[t][7])};
-      };
-      i32x16 &one = sums[0][2 * t], &two = sums[0][2 * t + 1];
-      one = on_neon::add(one, of([](int32x4_t a, int32x4_t b) { return vuzp1q_s32(a, b); }));
-      two = on_neon::add(two, of([](int32x4_t a, int32x4_t b) { return vuzp2q_s32(a, b); }));
-    }
+    first.add_to(sums[0][0], sums[0][1]);
+    second.add_to(sums[0][2], sums[0][3]);
   }
 
  private:
+  /// 16 rows by 2 tokens. A register is of two rows: row 0 by both tokens, row 1 by both.
+  struct pair_sums {
+    i32x16 top = zero_i32(), bottom = zero_i32();
+
+    BITNET_INLINE void add(const dotprod::rows16& t, const dotprod::rows16& b,
+                           int8x16_t x) noexcept {
+      BITNET_SMMLA(top.a, t.a, x);
+      BITNET_SMMLA(top.b, t.b, x);
+      BITNET_SMMLA(top.c, t.c, x);
+      BITNET_SMMLA(top.d, t.d, x);
+      BITNET_SMMLA(bottom.a, b.a, x);
+      BITNET_SMMLA(bottom.b, b.b, x);
+      BITNET_SMMLA(bottom.c, b.c, x);
+      BITNET_SMMLA(bottom.d, b.d, x);
+    }
+    BITNET_INLINE void add_to(i32x16& first, i32x16& second) const noexcept {
+      first = on_neon::add(first, {vuzp1q_s32(top.a, top.b), vuzp1q_s32(top.c, top.d),
+                                   vuzp1q_s32(bottom.a, bottom.b), vuzp1q_s32(bottom.c, bottom.d)});
+      second =
+          on_neon::add(second, {vuzp2q_s32(top.a, top.b), vuzp2q_s32(top.c, top.d),
+                                vuzp2q_s32(bottom.a, bottom.b), vuzp2q_s32(bottom.c, bottom.d)});
+    }
+  };
+
   /// 4 rows of two planes as 8 columns of two rows, twice.
   static BITNET_INLINE void store_pair(std::int8_t* to, int8x16_t a, int8x16_t b) noexcept {
     const int32x4_t first = vreinterpretq_s32_s8(a), second = vreinterpretq_s32_s8(b);
