@@ -9,6 +9,7 @@
 #include "doctest.hpp"
 
 #include <cmath>
+#include <numbers>
 #include <random>
 #include <vector>
 
@@ -248,7 +249,10 @@ TEST_CASE("rotary frequencies: plain, by factors, linear and YaRN") {
   const auto angles = [](nn::rope_hparams h, std::vector<float> factors = {}) {
     auto f = nn::rope_frequencies::make(h, factors);
     REQUIRE(f);
-    return std::vector<double>(f->per_position.span().begin(), f->per_position.span().end());
+    std::vector<double> radians;
+    for (const bitnet::elementary::turns t : f->per_position.span())
+      radians.push_back(static_cast<double>(t) * 0x1p-63 * std::numbers::pi);
+    return radians;
   };
   const auto plain = angles({.dims = 8, .base = 10000.0F});
   CHECK(plain[0] == doctest::Approx(1.0));
