@@ -32,7 +32,17 @@ add_test(NAME integration.readme
   COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_SOURCE_DIR}/integration/readme.py"
     "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}"
     "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf" "${CMAKE_CURRENT_BINARY_DIR}/readme")
-set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900)
+set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900
+  FIXTURES_SETUP readme_programs)
+
+# The generated single header gives the first of them the same output.
+add_test(NAME integration.single_header
+  COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/single_header.py"
+    "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}"
+    "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf"
+    "${CMAKE_CURRENT_BINARY_DIR}/single_header" "${CMAKE_CURRENT_BINARY_DIR}/readme/program0")
+set_tests_properties(integration.single_header PROPERTIES LABELS integration TIMEOUT 900
+  FIXTURES_REQUIRED readme_programs)
 
 # The scripts of bench/, on results and programs that are made up.
 add_test(NAME integration.bench
