@@ -27,8 +27,10 @@ target_compile_definitions(bitnet_test_settings INTERFACE
 # Tests need not be fast, and every one of them compiles kernels: -O1 halves the time for that.
 target_compile_options(bitnet_test_settings INTERFACE
   $<$<AND:$<CONFIG:Release>,$<NOT:$<CXX_COMPILER_ID:MSVC>>>:-O1>)
+# Exceptions are for BITNET_TEST_EXCEPTIONS, and for tests/exceptions always.
+add_library(bitnet_test_mode INTERFACE)
 if(NOT BITNET_TEST_EXCEPTIONS)
-  target_compile_options(bitnet_test_settings INTERFACE
+  target_compile_options(bitnet_test_mode INTERFACE
     $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
@@ -60,7 +62,7 @@ function(bitnet_unit_tests)
   set_source_files_properties(kernels/emulated_test.cpp PROPERTIES COMPILE_OPTIONS
     "$<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>;$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>")
   add_library(bitnet_test_main OBJECT main.cpp)
-  target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings)
+  target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings bitnet_test_mode)
   bitnet_settings(bitnet_test_main)
   add_custom_target(tests_with_threads) # what the entries labelled `threads` run
 
@@ -77,7 +79,12 @@ function(bitnet_unit_tests)
       target_sources(${program} PRIVATE ${layer}/implementation.cpp)
       target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
     endif()
-    target_link_libraries(${program} PRIVATE bitnet_test_settings bitnet_test_main)
+    target_link_libraries(${program} PRIVATE bitnet_test_settings)
+    if(layer STREQUAL "exceptions")
+      target_sources(${program} PRIVATE main.cpp)
+    else()
+      target_link_libraries(${program} PRIVATE bitnet_test_mode bitnet_test_main)
+    endif()
     bitnet_settings(${program})
     if(TARGET bitnet-cli)
       target_compile_definitions(${program} PRIVATE
