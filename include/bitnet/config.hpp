@@ -124,13 +124,14 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #define BITNET_ABI_AVX512 o
 #endif
 
-#define BITNET_ABI_JOIN_(major, minor, isa, s, a, f, x, mode) \
-  v##major##_##minor##_##isa##_##s##a##f##x##_##mode
-#define BITNET_ABI_JOIN(major, minor, isa, s, a, f, x, mode) \
-  BITNET_ABI_JOIN_(major, minor, isa, s, a, f, x, mode)
-#define BITNET_ABI                                                                            \
-  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_ABI_ISA, BITNET_ABI_SSE, \
-                  BITNET_ABI_AVX, BITNET_ABI_FMA, BITNET_ABI_AVX512, BITNET_ABI_MODE)
+#define BITNET_ABI_JOIN_(major, minor, patch, isa, s, a, f, x, mode) \
+  v##major##_##minor##_##patch##_##isa##_##s##a##f##x##_##mode
+#define BITNET_ABI_JOIN(major, minor, patch, isa, s, a, f, x, mode) \
+  BITNET_ABI_JOIN_(major, minor, patch, isa, s, a, f, x, mode)
+#define BITNET_ABI                                                                  \
+  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_VERSION_PATCH, \
+                  BITNET_ABI_ISA, BITNET_ABI_SSE, BITNET_ABI_AVX, BITNET_ABI_FMA,   \
+                  BITNET_ABI_AVX512, BITNET_ABI_MODE)
 
 #define BITNET_NAMESPACE_BEGIN \
   namespace bitnet {           \

@@ -9,7 +9,11 @@ add_test(NAME headers.compile_alone
 set_tests_properties(headers.compile_alone PROPERTIES LABELS headers TIMEOUT 1800 RUN_SERIAL ON)
 
 # Sanitizer flags and the like are ours, not the user's, so consumers are built without them.
-foreach(consumer IN ITEMS find_package add_subdirectory fetch_content odr)
+set(consumers find_package add_subdirectory fetch_content odr)
+if(UNIX)
+  list(APPEND consumers two_copies) # dlopen
+endif()
+foreach(consumer IN LISTS consumers)
   add_test(NAME integration.${consumer}
     COMMAND ${CMAKE_COMMAND}
       -D CONSUMER=${consumer}
