@@ -53,10 +53,9 @@ TEST_CASE("what fails throws, and leaves what it was called on as it was") {
   CHECK(thrown([] {
           (void)bitnet::ex::load<bitnet::models::bitnet_b158<>>(bitnet::gguf::open(path));
         }).code() == errc::unsupported);
-  CHECK(thrown([] {
-          (void)bitnet::ex::make<bitnet::thread_pool>(
-              bitnet::thread_pool_options{.threads = 1 << 20});
-        }).code() == errc::invalid_argument);
+  bitnet::sampler_options cold;
+  cold.temperature = -1.0F;
+  CHECK(thrown([&] { (void)bitnet::ex::make<bitnet::sampler>(cold, 8U); }).what() == "temperature");
 
   const auto model = bitnet::ex::open(path);
   CHECK(thrown([&] {
@@ -73,7 +72,7 @@ TEST_CASE("what fails throws, and leaves what it was called on as it was") {
         }).what() == "text");
   CHECK(s.position() == 3);
   bitnet::generate_options wrong;
-  wrong.sampling.temperature = -1.0F;
+  wrong.sampling = cold;
   CHECK(thrown([&] { model.generate("a", wrong, go_on); }).code() == errc::invalid_argument);
 }
 
