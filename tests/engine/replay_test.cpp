@@ -5,7 +5,6 @@
 #include "doctest.hpp"
 
 #include <bit>
-#include <cinttypes>
 #include <cstdio>
 
 namespace {
@@ -14,7 +13,7 @@ namespace {
 struct bits_hash {
   std::uint64_t value = 0xcbf29ce484222325U;
   void add(std::span<const float> row) noexcept {
-    for (const float x : row) value = (value ^ std::bit_cast<std::uint32_t>(x)) * 0x100000001b3U;
+    for (const float x : row) value = (value ^ bitnet::bit_cast<std::uint32_t>(x)) * 0x100000001b3U;
   }
 };
 
@@ -39,7 +38,7 @@ std::string replay(const bitnet::dynamic_model& model, std::span<const bitnet::t
                                     [](std::string_view) { return true; });
   if (!out) return bitnet::to_string(out.error());
   char text[24];
-  std::snprintf(text, sizeof text, "%016" PRIx64, hash.value);
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash.value));
   std::string line{text};
   for (const bitnet::token t : out->tokens) line += ' ' + std::to_string(t);
   return line;
