@@ -14,7 +14,19 @@ std::atomic<std::size_t> allocations{0};
 void* counted(std::size_t size, std::size_t alignment) noexcept {
   ++allocations;
   const std::size_t whole = (size + alignment - 1) / alignment * alignment;
+#if defined(_WIN32)
+  return _aligned_malloc(whole == 0 ? alignment : whole, alignment);
+#else
   return std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+#endif
+}
+
+void release(void* p) noexcept {
+#if defined(_WIN32)
+  _aligned_free(p);
+#else
+  std::free(p);
+#endif
 }
 }  // namespace
 
@@ -29,10 +41,10 @@ void* operator new(std::size_t size, std::align_val_t a) {
 void* operator new(std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
   return counted(size, static_cast<std::size_t>(a));
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept { release(p); }
+void operator delete(void* p, std::size_t) noexcept { release(p); }
+void operator delete(void* p, std::align_val_t) noexcept { release(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { release(p); }
 
 TEST_CASE("feeding and scoring allocate nothing") {
   for (const auto& m : testing::golden_models()) {

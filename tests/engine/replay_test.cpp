@@ -48,7 +48,7 @@ std::uint64_t fingerprint(std::span<const T> values) {
   static_assert(sizeof(T) == 4);
   std::uint64_t hash = 0xcbf29ce484222325U;
   for (const T value : values) {
-    auto bits = std::bit_cast<std::uint32_t>(value);
+    auto bits = bitnet::bit_cast<std::uint32_t>(value);
     for (int i = 0; i < 4; ++i, bits >>= 8) hash = (hash ^ (bits & 0xffU)) * 0x100000001b3U;
   }
   return hash;

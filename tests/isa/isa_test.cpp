@@ -66,3 +66,17 @@ TEST_CASE("dispatch picks the last of the list that runs") {
   CHECK(isa::best(isa::list<isa::scalar, isa::neon>{}, f) == "neon");
 #endif
 }
+
+#if BITNET_ARCH_X86_64 && defined(__MINGW32__) && defined(__GNUC__) && !defined(__clang__)
+TEST_CASE("aligned moves take any address, since the stack of Windows is aligned to 16 bytes") {
+  if (!isa::detect().avx2) return;
+  alignas(64) unsigned char bytes[128];
+  for (unsigned i = 0; i < 128; ++i) bytes[i] = static_cast<unsigned char>(i);
+  __asm__ volatile(
+      "vmovaps 8(%0), %%ymm0\n vmovdqa %%ymm0, 72(%0)\n"
+      "vmovapd 17(%0), %%ymm0\n vmovapd %%ymm0, 40(%0)\n vzeroupper" ::"r"(bytes)
+      : "memory", "xmm0");
+  CHECK(bytes[72] == 8);
+  CHECK(bytes[40] == 17);
+}
+#endif

@@ -49,6 +49,22 @@
 #elif BITNET_ARCH_X86_64
 #include <immintrin.h>
 
+#if defined(__MINGW32__) && defined(__GNUC__) && !defined(__clang__)
+// GCC for Windows keeps the stack aligned to 16 bytes only, and yet moves wider vectors there with
+// instructions that trap unless they are aligned (its bug 54412; some distributions patch it). The
+// assembler therefore makes every aligned move of this file an unaligned one, which is as fast.
+#define BITNET_UNALIGNED_MOVE(aligned, unaligned) \
+  ".macro " aligned " operands:vararg\n " unaligned " \\operands\n .endm\n"
+__asm__(".ifndef bitnet_unaligned_moves\n .set bitnet_unaligned_moves, 1\n"  // clang-format off
+        BITNET_UNALIGNED_MOVE("vmovaps", "vmovups")
+        BITNET_UNALIGNED_MOVE("vmovapd", "vmovupd")
+        BITNET_UNALIGNED_MOVE("vmovdqa", "vmovdqu")
+        BITNET_UNALIGNED_MOVE("vmovdqa32", "vmovdqu32")
+        BITNET_UNALIGNED_MOVE("vmovdqa64", "vmovdqu64")
+        ".endif\n");  // clang-format on
+#undef BITNET_UNALIGNED_MOVE
+#endif
+
 #if defined(__clang__)
 #define BITNET_REGION_BEGIN(features) \
   BITNET_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))

@@ -2,6 +2,7 @@
 // Repacking: from the bytes of a file to the tile layout, tile by tile and in parallel.
 #pragma once
 
+#include <bitnet/core/bit_cast.hpp>
 #include <bitnet/core/executor.hpp>
 #include <bitnet/quant/storage.hpp>
 #include <bitnet/quant/tile.hpp>
@@ -82,9 +83,9 @@ template <tileable_format F>
     const std::span<float> scales = scratch.first(ceil_div(w.cols, F::group));
     for (std::size_t row = first; row < last; ++row) {
       F::split_row(w, row, {}, scales, {});
-      const auto bits = std::bit_cast<std::uint32_t>(scales[0]);
+      const auto bits = bit_cast<std::uint32_t>(scales[0]);
       for (const float s : scales)
-        if (std::bit_cast<std::uint32_t>(s) != bits) return false;
+        if (bit_cast<std::uint32_t>(s) != bits) return false;
     }
     return true;
   }

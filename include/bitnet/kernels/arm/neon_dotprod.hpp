@@ -37,7 +37,7 @@ BITNET_INLINE void add_rows(i32x16& sum, const rows16& codes, int8x16_t x) noexc
 
 /// Codes times activations straight into 32-bit sums, which may wrap on the way: what is left after
 /// the offset is exact.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = on_neon::dots::offset<E>;
 

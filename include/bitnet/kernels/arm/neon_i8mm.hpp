@@ -15,7 +15,7 @@ using tag = isa::neon_i8mm;
 /// Few tokens take dot products: a matrix product would leave half of its results unused for one
 /// token, and for two it needs the columns of two planes side by side, which costs what it saves.
 /// Bytes need not be made signed here.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
 

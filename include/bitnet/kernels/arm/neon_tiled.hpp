@@ -47,9 +47,11 @@ BITNET_INLINE int8x16_t broadcast_four(const std::int8_t* p) noexcept {
   return vreinterpretq_s8_s32(vdupq_n_s32(four));
 }
 
+#include <bitnet/kernels/body/tile_ends.inc>
+
 /// Codes times activations in 16 bits, a lane for each column of 4. Of the two pipes of a
 /// Cortex-A72 only one multiplies, so that what unpacks and broadcasts goes on beside it.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = E == quant::encoding::int8 ? 0 : quant::meaning(E).offset;
 
@@ -264,8 +266,6 @@ inline tag tabulate(tag self, const quant::quantized_rows& x, std::size_t row) n
     }
   return self;
 }
-
-#include <bitnet/kernels/body/tile_ends.inc>
 
 #include <bitnet/kernels/body/lookup.inc>
 #include <bitnet/kernels/body/tiled.inc>

@@ -22,24 +22,13 @@ BITNET_INLINE __m512i broadcast_four(const std::int8_t* p) noexcept {
 }
 using on_avx2::line_prefetch;
 
+#include <bitnet/kernels/body/tile_ends.inc>
+
 /// Codes times activations by pairs, as in avx2_tiled.hpp, where the bounds are shown.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = E == quant::encoding::int8 ? 0 : quant::meaning(E).offset;
 
-  template <quant::encoding, std::size_t T>
-  using sums = i32x16[T];
-  static constexpr std::size_t lines_in_turn = 5, most_tokens = 4;
-  static constexpr bool multiplies_bits = false;
-
-  template <quant::encoding, std::size_t T>
-  static BITNET_INLINE void start(i32x16 (&s)[T], std::size_t t, i32x16 value) noexcept {
-    s[t] = value;
-  }
-  template <quant::encoding, std::size_t T>
-  static BITNET_INLINE i32x16 total(const i32x16 (&s)[T], std::size_t t) noexcept {
-    return s[t];
-  }
   template <quant::encoding E, std::size_t T>
   static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
                                 const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
@@ -203,8 +192,6 @@ struct lookup {
     return _mm256_add_epi16(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
   }
 };
-
-#include <bitnet/kernels/body/tile_ends.inc>
 
 #include <bitnet/kernels/body/lookup.inc>
 #include <bitnet/kernels/body/tile_blocks.inc>

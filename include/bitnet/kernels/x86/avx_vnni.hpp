@@ -13,23 +13,10 @@ using tag = isa::avx_vnni;
 
 /// Codes times activations straight into 32-bit sums, which may wrap on the way: what is left after
 /// the offset is exact.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
 
-  template <quant::encoding, std::size_t T>
-  using sums = i32x16[T];
-  static constexpr std::size_t lines_in_turn = 5, most_tokens = 4;
-  static constexpr bool multiplies_bits = false;
-
-  template <quant::encoding, std::size_t T>
-  static BITNET_INLINE void start(i32x16 (&s)[T], std::size_t t, i32x16 value) noexcept {
-    s[t] = value;
-  }
-  template <quant::encoding, std::size_t T>
-  static BITNET_INLINE i32x16 total(const i32x16 (&s)[T], std::size_t t) noexcept {
-    return s[t];
-  }
   template <quant::encoding E, std::size_t T>
   static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
                                 const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
