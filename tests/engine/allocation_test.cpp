@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A session allocates when it is made and never again: every operator new is counted.
-#include "engine/support.hpp"
+// A session allocates when it is made and never again, and loading takes what is large from the
+// host if there is one: every operator new is counted.
+#include "engine/loading_support.hpp"
 
 #include "doctest.hpp"
 
@@ -10,9 +11,12 @@
 
 namespace {
 std::atomic<std::size_t> allocations{0};
+std::atomic<std::size_t> largest{0};  // since somebody set it to 0
 
 void* counted(std::size_t size, std::size_t alignment) noexcept {
   ++allocations;
+  for (std::size_t before = largest; before < size;)
+    if (largest.compare_exchange_weak(before, size)) break;
   const std::size_t whole = (size + alignment - 1) / alignment * alignment;
 #if defined(_WIN32)
   return _aligned_malloc(whole == 0 ? alignment : whole, alignment);
@@ -70,5 +74,34 @@ TEST_CASE("feeding and scoring allocate nothing") {
     CHECK(scored);
     CHECK(std::isfinite(sum));
     CHECK(after == before);
+  }
+}
+
+TEST_CASE("loading takes no large block from the heap if the host has memory for it") {
+  constexpr std::size_t small = 16384;  // lists of layers and of names
+  for (const auto& m : testing::golden_models()) {
+    CAPTURE(m.name);
+    testing::test_reader reader{testing::read_text(m.path + ".gguf")};
+    for (const bool read : {false, true}) {
+      testing::host_memory memory;
+      auto document = read ? bitnet::gguf::read(reader) : bitnet::gguf::open(m.path + ".gguf");
+      REQUIRE(document);
+      bitnet::load_options options;
+      options.memory = memory;
+      const auto architecture = document->meta().get<std::string_view>("general.architecture");
+      REQUIRE(architecture);
+      bitnet::models::visit_architecture(*architecture, [&](auto found) {
+        using A = typename decltype(found)::type;
+        bitnet::serial_executor here;
+        largest = 0;
+        const auto model = bitnet::load<A>(*std::move(document), here, options);
+        const std::size_t from_heap = largest;
+        REQUIRE(model);
+        CHECK(from_heap < small);
+        CHECK(memory.now == model->weight_bytes());
+        CHECK(memory.now > small);
+      });
+      CHECK(memory.now == 0);
+    }
   }
 }

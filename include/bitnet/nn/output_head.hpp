@@ -6,6 +6,7 @@
 #include <bitnet/nn/linear.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -99,6 +100,9 @@ struct output_head {
       // The k-th largest of the tiles' bounds is at most that of the rows', so none is lost.
       const std::size_t k = std::min(out.cols, tiles) - 1;
       const auto sorted = lower[r];
+      // A screen from a file may hold anything; NaN would put sorting out of order.
+      if (std::any_of(sorted.begin(), sorted.end(), [](float x) { return std::isnan(x); }))
+        return false;
       std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k),
                        sorted.end(), std::greater<>{});
       const float threshold = out.cols > tiles ? nobody.logit : sorted[k];
