@@ -45,11 +45,11 @@ class sequence {
 
   /// Places of tokens behind the sequence.
   [[nodiscard]] std::span<token> next_tokens() const noexcept { return tokens_.subspan(position_); }
-  /// `count` tokens and the next state belong to the sequence from now on.
-  void accept(std::size_t count) noexcept {
+  /// `count` tokens and the next state, if there is one, belong to the sequence from now on.
+  void accept(std::size_t count, bool ready = true) noexcept {
     position_ += count;
     std::swap(state_, next_state_);
-    ready_ = true;
+    ready_ = ready;
   }
 
   /// Forgets all tokens from `position` on; see kv_pages::unshare.

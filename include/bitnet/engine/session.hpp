@@ -8,6 +8,7 @@
 #include <bitnet/core/result.hpp>
 #include <bitnet/core/token.hpp>
 #include <bitnet/engine/session_options.hpp>
+#include <bitnet/engine/snapshot.hpp>
 #include <bitnet/engine/step_runner.hpp>
 #include <bitnet/nn/context.hpp>
 
@@ -245,6 +246,31 @@ class session {
     return seq_.pages().unshare(std::min(position, seq_.position()));
   }
 
+  /// Bytes that snapshot() writes now.
+  [[nodiscard]] std::size_t snapshot_bytes() const noexcept {
+    return static_cast<std::size_t>(
+        detail::snapshot_size(shape(), seq_.cache().type(), position(), seq_.ready()).value_or(0));
+  }
+  /// Writes tokens, keys and values, and the last state to the start of `out`, so that restore()
+  /// makes a session of this model go on from here with the same bits: in another process, on
+  /// another machine, with other threads, sizes or instruction sets. Returns snapshot_bytes();
+  /// errc::out_of_memory if `out` is smaller. A step in slices is no part of it. The format has a
+  /// version of its own (engine/snapshot.hpp). What samplers and generations remember is theirs.
+  [[nodiscard]] result<std::size_t> snapshot(std::span<std::byte> out) const noexcept {
+    return detail::save_snapshot(seq_, shape(), model_fingerprint(), out);
+  }
+  /// Takes over the sequence of a snapshot, which has to fill `bytes`. They may come from anywhere:
+  /// errc::truncated; errc::malformed for damaged ones; errc::unsupported for another version;
+  /// errc::invalid_argument for another model (other tensors, hyper-parameters or formats) or
+  /// during a step in slices; errc::wrong_type for another type of keys and values;
+  /// errc::context_full; errc::out_of_memory as for rewind. Then nothing has changed.
+  [[nodiscard]] status restore(std::span<const std::byte> bytes) noexcept {
+    BITNET_CHECK(idle());
+    BITNET_CHECK(detail::restore_snapshot(bytes, seq_, shape(), model_fingerprint()));
+    forget_scores();
+    return {};
+  }
+
   /// From now on the time of every step is added to `profile`, which must outlive its use; null
   /// ends that. What callbacks of score() take counts as the rest of their step.
   void profile(nn::step_profile* profile) noexcept { run_.profile = profile; }
@@ -299,6 +325,10 @@ class session {
     return {errc::cancelled, "the step was cancelled; the session is as before it"};
   }
 
+  [[nodiscard]] const nn::hparams& shape() const noexcept { return run_.model().shape(); }
+  [[nodiscard]] std::uint64_t model_fingerprint() const noexcept {
+    return detail::fingerprint(run_.model().document(), shape());
+  }
   [[nodiscard]] status idle() const noexcept {
     if (pending_.active)
       return error{errc::invalid_argument,
@@ -470,7 +500,7 @@ class session {
   [[nodiscard]] bool find_logits(nn::step_control* limit) noexcept {
     const timed_step timing{run_.profile};
     auto c = run_.go_on(run_.base(), 1, limit, nn::step_control::logits_place);
-    const auto scores = run_.model().logits(c, {newest_state(), 1, run_.model().shape().dim});
+    const auto scores = run_.model().logits(c, {newest_state(), 1, shape().dim});
     if (stopped(limit)) return false;
     logits_ = scores[0];
     after_logits_ = run_.mark();
