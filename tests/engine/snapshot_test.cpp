@@ -57,7 +57,7 @@ TEST_CASE("a restored session goes on with the same bits") {
       CHECK(bytes == saved(*a));
       std::vector<float> here;
       if (n != 0) here = logits_of(*a);
-      REQUIRE(a->feed(tokens_from(900, 20)));
+      REQUIRE(a->feed(tokens_from(900, 4)));
       const auto later = logits_of(*a);
 
       auto pool = bitnet::nn::kv_pool::make(other->shape(), kv, 3);
@@ -65,13 +65,13 @@ TEST_CASE("a restored session goes on with the same bits") {
       auto b = session::make(*other, other->threads(),
                              {.context = 600, .batch = 7, .kv = kv, .pool = &*pool});
       REQUIRE(b);
-      REQUIRE(b->feed(tokens_from(40, 50)));
+      REQUIRE(b->feed(tokens_from(40, 5)));
       REQUIRE(b->restore(bytes));
       CHECK(b->position() == n);
       CHECK(b->ready() == (n != 0));
       CHECK(logits_of(*b) == here);
       CHECK(saved(*b) == bytes);  // and no byte of what lay there before
-      REQUIRE(b->feed(tokens_from(900, 20)));
+      REQUIRE(b->feed(tokens_from(900, 4)));
       CHECK(logits_of(*b) == later);
     }
 }
