@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <vector>
 
 namespace {
@@ -15,39 +16,52 @@ using session = bitnet::session<bitnet::dynamic_model>;
 using milliseconds = std::chrono::duration<double, std::milli>;
 using clock_type = std::chrono::steady_clock;
 
-/// Milliseconds that every slice took, but the last one of a step, which may have little to do.
+/// Milliseconds that every slice took, but the last one of a step, which may have little to do; and
+/// of those in which the thread kept its core, as far as one thread's processor time tells.
 struct slices {
-  std::vector<double> taken;
+  std::vector<double> taken, undisturbed;
   double tokens_per_s = 0.0;
 
   void report(const char* what, std::size_t threads, double budget) {
-    if (taken.empty()) return;
+    const double share = static_cast<double>(undisturbed.size()) /
+                         static_cast<double>(std::max<std::size_t>(taken.size(), 1));
+    report(what, threads, budget, taken);
+    if (threads != 1) return;
+    std::printf("  the %.1f %% in which it kept its core:\n  ", 100.0 * share);
+    report(what, threads, budget, undisturbed);
+  }
+  void report(const char* what, std::size_t threads, double budget,
+              std::vector<double>& times) const {
+    if (times.empty()) return;
     double used = 0.0;
-    for (double& t : taken) {
-      used += std::min(t, budget) / budget / static_cast<double>(taken.size());
+    for (double& t : times) {
+      used += std::min(t, budget) / budget / static_cast<double>(times.size());
       t = std::max(0.0, t - budget);
     }
-    std::sort(taken.begin(), taken.end());
+    std::sort(times.begin(), times.end());
     const auto at = [&](double share) {
-      return taken[static_cast<std::size_t>(share * static_cast<double>(taken.size() - 1))];
+      return times[static_cast<std::size_t>(share * static_cast<double>(times.size() - 1))];
     };
     std::printf(
         "%-8s %zu thread(s), %g ms: %6zu slices, used %4.1f %%, overrun p50 %.3f p99 %.3f "
         "p99.9 %.3f max %.3f ms, %.1f tokens/s\n",
-        what, threads, budget, taken.size(), 100.0 * used, at(0.5), at(0.99), at(0.999),
-        taken.back(), tokens_per_s);
+        what, threads, budget, times.size(), 100.0 * used, at(0.5), at(0.99), at(0.999),
+        times.back(), tokens_per_s);
   }
 };
 
 /// Steps to the end; false if something went wrong.
 bool run(session& s, double budget, slices& out) {
   for (;;) {
+    const std::clock_t used = std::clock();
     const auto start = clock_type::now();
     const auto state = s.step(milliseconds{budget});
     const double took = milliseconds{clock_type::now() - start}.count();
+    const double busy = 1e3 * static_cast<double>(std::clock() - used) / CLOCKS_PER_SEC;
     if (!state) return false;
     if (*state == bitnet::step_state::done) return true;
     out.taken.push_back(took);
+    if (took - busy < 0.1) out.undisturbed.push_back(took);
   }
 }
 

@@ -123,7 +123,7 @@ TEST_CASE("a snapshot is refused by another model, version, type, size and size 
   };
   CHECK(code_of(*model, {.context = 19}, bytes) == errc::context_full);
   CHECK(code_of(*model, {.context = 32, .kv = kv_type::q8}, bytes) == errc::wrong_type);
-  const auto other = small_model("llama-q8_0");
+  const auto other = small_model("llama-q4_0");
   REQUIRE(other);
   CHECK(code_of(*other, {.context = 32}, bytes) == errc::invalid_argument);
 

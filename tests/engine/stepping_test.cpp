@@ -141,7 +141,7 @@ TEST_CASE("a session may move between slices, and refuses other work until they 
 }
 
 TEST_CASE("a step cancelled at any piece leaves the session as it was") {
-  for (const char* start : {"bitnet-", "llama-q8_0"}) {
+  for (const char* start : {"bitnet-", "llama-q4_0"}) {
     const auto model = small_model(start);
     REQUIRE(model);
     const auto prompt = prompt_of(14);
