@@ -105,3 +105,50 @@ TEST_CASE("loading takes no large block from the heap if the host has memory for
     }
   }
 }
+
+TEST_CASE("forks, snapshots and generations in the host's memory allocate nothing") {
+  const auto models = testing::golden_models();
+  REQUIRE(!models.empty());
+  const auto& m = models.front();
+  bitnet::open_options options;
+  options.threads = 2;
+  const auto model = bitnet::open(m.path + ".gguf", options);
+  REQUIRE(model);
+  using session = bitnet::session<bitnet::dynamic_model>;
+  const bitnet::session_options sizes{.context = 64, .batch = 16};
+  const auto need = session::measure(*model, model->threads(), sizes);
+  REQUIRE(need);
+  std::vector<std::byte> memory(2 * need->total()), saved(need->total());
+  const auto tokens = m.tokens();
+  const auto first = std::span{tokens}.first(12);
+  bitnet::generate_options how;
+  how.max_tokens = 40;
+  how.ignore_eos = true;
+  how.overflow = bitnet::overflow_policy::shift;
+  how.sampling = {.temperature = 0.7F, .top_k = 30};
+
+  const std::size_t before = allocations;
+  auto a = session::make(*model, model->threads(), sizes, std::span{memory}.first(need->total()));
+  bool good = a && a->begin(first, {.best = 3});
+  while (good && a->stepping()) good = static_cast<bool>(a->step(std::chrono::microseconds{100}));
+  auto b = a->fork(model->threads(), std::span{memory}.subspan(need->total()));
+  const auto size = a->snapshot(saved);
+  good = good && b && size && b->restore(std::span{saved}.first(*size)) && b->rewind(3);
+  const std::size_t after = allocations;
+  CHECK(good);
+  CHECK(after == before);
+
+  auto g = bitnet::generation<session>::make(*b, model->tokenizer(), first, how);
+  REQUIRE(g);
+  std::size_t shown = 0;
+  const std::size_t before_text = allocations;
+  const auto state = g->step(bitnet::step_budget::unlimited(), [&](std::string_view piece) {
+    shown += piece.size();
+    return true;
+  });
+  const std::size_t after_text = allocations;
+  CHECK(state);
+  CHECK(g->result_so_far().tokens.size() == 40);
+  CHECK(shown > 0);
+  CHECK(after_text == before_text);
+}

@@ -8,6 +8,7 @@
 
 #include "doctest.hpp"
 
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <random>
@@ -24,7 +25,7 @@ struct bench {
   explicit bench(nn::hparams h, std::size_t count, nn::kv_type kv = nn::kv_type::f32)
       : shape{h},
         kv_memory(nn::kv_cache::bytes(h, 64, kv).value_or(0)),
-        cache{shape, 64, kv, kv_memory},
+        cache{shape, 64, kv, kv_pages, kv_memory},
         memory{*bitnet::aligned_buffer<std::byte>::make(1 << 22, "scratch")},
         scratch{memory.span()} {
     for (std::size_t i = 0; i < count; ++i)
@@ -36,6 +37,7 @@ struct bench {
 
   nn::hparams shape;
   std::vector<std::byte> kv_memory;
+  std::array<std::byte*, 1> kv_pages{};
   nn::kv_cache cache;
   bitnet::aligned_buffer<std::byte> memory;
   bitnet::arena scratch;
