@@ -48,6 +48,8 @@ class dynamic_model {
   [[nodiscard]] std::string_view isa() const noexcept { return (*kernels()).isa; }
   [[nodiscard]] const text::tokenizer& tokenizer() const noexcept { return tokenizer_; }
   [[nodiscard]] const gguf::document& document() const noexcept { return weights_->document(); }
+  /// See model::fingerprint.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint(); }
   /// The model's own threads.
   [[nodiscard]] executor_ref threads() const noexcept { return *pool_; }
   /// Bytes of weights that decoding one token reads.
@@ -92,6 +94,7 @@ class dynamic_model {
     [[nodiscard]] virtual const nn::hparams& shape() const noexcept = 0;
     [[nodiscard]] virtual nn::dynamic_kernels kernels() const noexcept = 0;
     [[nodiscard]] virtual const gguf::document& document() const noexcept = 0;
+    [[nodiscard]] virtual std::uint64_t fingerprint() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t bytes_per_token() const noexcept = 0;
     [[nodiscard]] virtual const weight_plan& plan() const noexcept = 0;
     [[nodiscard]] virtual nn::activations hidden(nn::context<>& c) const = 0;

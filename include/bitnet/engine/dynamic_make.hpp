@@ -25,6 +25,7 @@ struct dynamic_model::holder final : dynamic_model::weights {
   const nn::hparams& shape() const noexcept override { return fixed.shape(); }
   nn::dynamic_kernels kernels() const noexcept override { return fixed.kernels(); }
   const gguf::document& document() const noexcept override { return fixed.document(); }
+  std::uint64_t fingerprint() const noexcept override { return fixed.fingerprint(); }
   std::uint64_t bytes_per_token() const noexcept override { return fixed.bytes_per_token(); }
   const weight_plan& plan() const noexcept override { return fixed.plan(); }
   nn::activations hidden(nn::context<>& c) const override { return fixed.hidden(c); }

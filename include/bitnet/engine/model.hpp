@@ -2,6 +2,7 @@
 // A loaded model of fixed architecture: immutable weights that any number of sessions share.
 #pragma once
 
+#include <bitnet/engine/fingerprint.hpp>
 #include <bitnet/engine/hparams.hpp>
 #include <bitnet/engine/tensors.hpp>
 #include <bitnet/models/architecture.hpp>
@@ -41,6 +42,10 @@ class model {
   void best(C& c, nn::activations state, matrix_view<scored_token> out) const {
     decoder_.best(c, state, out);
   }
+
+  /// Tells models apart: by hyper-parameters, how matrices compute, and samples of weights. The
+  /// same wherever the file came from, and for its tiled form.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return fingerprint_; }
 
   /// Bytes of weights that decoding one token reads: every matrix once, and of the head its screen
   /// where it has one.
@@ -136,6 +141,11 @@ class model {
     BITNET_CHECK(v.finish());
     BITNET_TRY(decoder_.frequencies, nn::rope_frequencies::make(h.rope, factors));
     count_bytes();
+    detail::model_fingerprint print{h};
+    for (auto& block : decoder_.blocks) block.tensors(print, h);
+    print("output_norm", decoder_.output_norm, h.dim);
+    print("output", decoder_.head.full, h.vocab, h.dim);
+    fingerprint_ = print.value();
     return {};
   }
 
@@ -162,6 +172,7 @@ class model {
   nn::decoder<typename A::block> decoder_;
   detail::weight_store store_;
   std::uint64_t bytes_per_token_ = 0;
+  std::uint64_t fingerprint_ = 0;
   weight_plan plan_;
 };
 

@@ -257,7 +257,7 @@ class session {
   /// errc::out_of_memory if `out` is smaller. A step in slices is no part of it. The format has a
   /// version of its own (engine/snapshot.hpp). What samplers and generations remember is theirs.
   [[nodiscard]] result<std::size_t> snapshot(std::span<std::byte> out) const noexcept {
-    return detail::save_snapshot(seq_, shape(), model_fingerprint(), out);
+    return detail::save_snapshot(seq_, shape(), run_.model().fingerprint(), out);
   }
   /// Takes over the sequence of a snapshot, which has to fill `bytes`. They may come from anywhere:
   /// errc::truncated; errc::malformed for damaged ones; errc::unsupported for another version;
@@ -266,7 +266,7 @@ class session {
   /// errc::context_full; errc::out_of_memory as for rewind. Then nothing has changed.
   [[nodiscard]] status restore(std::span<const std::byte> bytes) noexcept {
     BITNET_CHECK(idle());
-    BITNET_CHECK(detail::restore_snapshot(bytes, seq_, shape(), model_fingerprint()));
+    BITNET_CHECK(detail::restore_snapshot(bytes, seq_, shape(), run_.model().fingerprint()));
     forget_scores();
     return {};
   }
@@ -326,9 +326,6 @@ class session {
   }
 
   [[nodiscard]] const nn::hparams& shape() const noexcept { return run_.model().shape(); }
-  [[nodiscard]] std::uint64_t model_fingerprint() const noexcept {
-    return detail::fingerprint(run_.model().document(), shape());
-  }
   [[nodiscard]] status idle() const noexcept {
     if (pending_.active)
       return error{errc::invalid_argument,

@@ -18,6 +18,7 @@ concept language_model = requires(const M& m, nn::context<typename M::kernels_ty
                                   nn::activations state) {
   { m.shape() } -> std::convertible_to<const nn::hparams&>;
   { m.kernels() } -> std::same_as<typename M::kernels_type>;
+  { m.fingerprint() } -> std::same_as<std::uint64_t>;
   { m.hidden(c) } -> std::same_as<nn::activations>;
   { m.logits(c, state) } -> std::same_as<nn::activations>;
   m.best(c, state, matrix_view<scored_token>{});

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <bitnet/core/checked.hpp>
+#include <bitnet/core/checksum.hpp>
 #include <bitnet/core/result.hpp>
 #include <bitnet/engine/sequence.hpp>
-#include <bitnet/gguf/source.hpp>
 #include <bitnet/nn/hparams.hpp>
 #include <bitnet/quant/kv_copy.hpp>
 
@@ -18,53 +18,6 @@
 
 BITNET_NAMESPACE_BEGIN
 namespace detail {
-
-/// A checksum over 64-bit words, the last one filled up with zeros: four lanes, since one would
-/// wait for its multiplications. Every step maps one-to-one, so no change within a single word is
-/// missed.
-[[nodiscard]] inline std::uint64_t checksum(std::span<const std::byte> bytes,
-                                            std::uint64_t seed = 0) noexcept {
-  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15U;  // 2^64 over the golden ratio
-  std::array<std::uint64_t, 4> lanes{seed + 1, seed + 2, seed + 3, seed + 4};
-  const auto mix = [](std::uint64_t h, std::uint64_t w) {
-    h = (h ^ w) * odd;
-    return h ^ (h >> 32);
-  };
-  for (std::size_t at = 0, lane = 0; at < bytes.size(); at += 8, lane = (lane + 1) % 4) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, bytes.data() + at, std::min<std::size_t>(8, bytes.size() - at));
-    lanes[lane] = mix(lanes[lane], word);
-  }
-  std::uint64_t sum = mix(seed, bytes.size());
-  for (const std::uint64_t lane : lanes) sum = mix(sum, lane);
-  return sum;
-}
-
-/// What tells models apart: hyper-parameters, names, types and shapes of the tensors, and some of
-/// their bytes, so that it takes no pass over the file.
-[[nodiscard]] inline std::uint64_t fingerprint(const gguf::document& document,
-                                               const nn::hparams& h) noexcept {
-  std::uint64_t sum = 0;
-  const auto add = [&](const auto& value) {
-    sum = checksum(std::as_bytes(std::span{&value, 1}), sum);
-  };
-  for (const std::uint64_t n : {h.dim, h.layers, h.heads, h.kv_heads, h.head_dim, h.ffn, h.vocab,
-                                h.rope.dims, h.rope.original_context})
-    add(n);
-  for (const float x : {h.norm_eps, h.rope.base, h.rope.factor, h.rope.attention_factor}) add(x);
-  add(h.activation);
-  add(h.rope.order);
-  add(h.rope.scaling);
-  for (const gguf::tensor_info* t : document.tensors()) {
-    sum = checksum(std::as_bytes(std::span{t->name.data(), t->name.size()}), sum);
-    add(t->type);
-    for (const std::uint64_t d : t->dims) add(d);
-    constexpr std::size_t samples = 3, sample = 64;
-    for (std::size_t i = 0; i <= samples && t->data.size() >= sample; ++i)
-      sum = checksum(t->data.subspan((t->data.size() - sample) / samples * i, sample), sum);
-  }
-  return sum;
-}
 
 /// What a snapshot begins with; numbers are little-endian. The tokens, the state if there is one,
 /// and the keys and values of each chunk follow (for each layer and head as quant::pack_kv says),
