@@ -18,6 +18,8 @@ void* counted(std::size_t size, std::size_t alignment) noexcept {
 }
 }  // namespace
 
+std::size_t testing::allocation_count() noexcept { return allocations; }
+
 // The forms that the others forward to, and the aligned ones.
 void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {

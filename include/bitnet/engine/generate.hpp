@@ -3,13 +3,16 @@
 #pragma once
 
 #include <bitnet/core/function_ref.hpp>
+#include <bitnet/engine/next_token.hpp>
 #include <bitnet/engine/session.hpp>
+#include <bitnet/sample/constraint.hpp>
 #include <bitnet/sample/sampler.hpp>
 #include <bitnet/text/stop.hpp>
 #include <bitnet/text/stream.hpp>
 #include <bitnet/text/tokenizer.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,6 +29,9 @@ struct generate_options {
   bool show_control = false;      ///< control tokens appear in the text, by their names
   /// Tokens that the session holds already, for the repetition penalty; not owned.
   std::span<const token> history = {};
+  /// What the text may be; started over first. A token that ends the text is then allowed where
+  /// the text is whole only, and always ends it.
+  std::optional<constraint_ref> constraint = {};
 };
 
 /// What ended a generation.
@@ -34,7 +40,8 @@ enum class stop_reason : std::uint8_t {
   end_of_text,  ///< the model ended its text or turn
   stop_string,
   context_full,
-  callback  ///< on_text returned false
+  callback,  ///< on_text returned false
+  complete   ///< the constraint allows nothing more
 };
 
 /// Name of a reason, for people.
@@ -50,6 +57,8 @@ enum class stop_reason : std::uint8_t {
       return "context full";
     case stop_reason::callback:
       return "callback";
+    case stop_reason::complete:
+      return "complete";
   }
   return "unknown";
 }
@@ -59,6 +68,9 @@ struct generate_result {
   std::size_t prompt_tokens = 0;
   std::vector<token> tokens;  ///< generated, a final end-of-text token included
   stop_reason reason = stop_reason::max_tokens;
+  /// With a constraint: how many of the tokens make the longest whole text; none if there is none,
+  /// because something else ended it too soon.
+  std::optional<std::size_t> whole = {};
 };
 
 /// Feeds `prompt` to the session (which may hold an earlier text) and generates. An empty prompt
@@ -94,17 +106,24 @@ template <class Session>
   if (prompt.empty() && !session.ready())
     return error{errc::invalid_argument, "there is nothing to continue: the prompt has no tokens",
                  "prompt"};
-  BITNET_TRY(auto choose, sampler::make(options.sampling, session.vocab()));
+  const auto& only = options.constraint;
+  if (only && only->vocab() > session.vocab())
+    return error{errc::invalid_argument, "the constraint is for another vocabulary", "constraint"};
+  if (only) only->reset();
+  BITNET_TRY(auto choose, sampler::make(options.sampling, session.vocab(), only.has_value()));
   BITNET_CHECK(session.feed(prompt));
 
   while (out.tokens.size() < options.max_tokens) {
-    const std::size_t few = choose.needs();
-    const token next = few != 0 && few <= Session::max_best
-                           ? choose.sample(session.best(few), out.tokens.size())
-                           : choose.sample(session.logits(), seen, out.tokens.size());
+    if (only && only->complete()) out.whole = out.tokens.size();
+    if (only && only->finished()) {
+      out.reason = stop_reason::complete;
+      break;
+    }
+    const token next = next_token(session, choose, only, seen, out.tokens.size());
     out.tokens.push_back(next);
     seen.push_back(next);
-    if (!options.ignore_eos && tokenizer.is_end_of_generation(next)) {
+    if (only) only->accept(next);
+    if ((!options.ignore_eos || only) && tokenizer.is_end_of_generation(next)) {
       out.reason = stop_reason::end_of_text;
       break;
     }
@@ -122,6 +141,8 @@ template <class Session>
     }
     BITNET_CHECK(session.feed(std::span{&next, 1}));
   }
+  if (only && only->complete() && out.reason != stop_reason::end_of_text)
+    out.whole = out.tokens.size();
   const bool flushed = characters.flush(pass);
   if (stops.matched()) {
     out.reason = stop_reason::stop_string;
