@@ -30,7 +30,8 @@ class attention {
     kv_memory_ =
         bench::value_of(bitnet::aligned_buffer<std::byte>::uninitialized(bytes, "keys and values"));
     std::memset(kv_memory_.data(), 0x2c, bytes);  // small numbers in either type
-    cache_ = nn::kv_cache{shape_, depth + rows, kv, kv_memory_.span()};
+    kv_pages_.resize(nn::kv_cache::page_count(depth + rows));
+    cache_ = nn::kv_cache{shape_, depth + rows, kv, kv_pages_, kv_memory_.span()};
     for (std::size_t i = 0; i < rows; ++i)
       rows_.push_back({.id = 0, .position = depth + i, .cache = &cache_});
     q_.assign(rows * shape_.q_dim(), 0.01F);
@@ -79,6 +80,7 @@ class attention {
   std::size_t depth_;
   nn::hparams shape_;
   bitnet::aligned_buffer<std::byte> kv_memory_;
+  std::vector<std::byte*> kv_pages_;
   nn::kv_cache cache_;
   std::vector<nn::step_row> rows_;
   std::vector<float> q_, k_, v_;

@@ -38,5 +38,5 @@ foreach(source IN LISTS sources)
     -len_control=0 -timeout=20
     -rss_limit_mb=2048 -malloc_limit_mb=512 -print_final_stats=1 -verbosity=1
     "-artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/fuzz/${name}-" "${corpus}" ${seeds})
-  set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600)
+  set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 600 COST ${seconds})
 endforeach()

@@ -3,7 +3,8 @@
 #
 #   (nothing)  the release build, its tests, and every header compiled alone
 #   --full     also: the slow tests (label full), GCC for this machine's processor, the address,
-#              undefined-behaviour and thread sanitizers, Clang with exceptions, and fuzzing
+#              undefined-behaviour and thread sanitizers, Clang with exceptions, fuzzing, and
+#              Windows and ARM under wine and qemu
 #
 # Test data that is not in this repository comes from ../shared beside it, where there is one.
 set -eu
@@ -13,16 +14,19 @@ full=no
 case "${1:-}" in
   "") ;;
   --full) full=yes ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
 esac
 
 fixed= # prefix of ctest
+together=OFF # BITNET_TEST_UNITY of a build
 not_again='lint|integration|headers|full' # labels that another build settles
+core='isa core quant kernels nn engine gguf text sample' # folders whose tests run on every platform
 say() { printf '\n== %s\n' "$*"; }
 
 packages="cmake ninja-build g++ python3 ccache clang-format-14 doctest-dev libeigen3-dev
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libsimde-dev"
-[ $full = no ] || packages="$packages clang-14 libclang-rt-14-dev"
+[ $full = no ] || packages="$packages clang-14 libclang-rt-14-dev g++-mingw-w64-x86-64-posix wine64
+  g++-aarch64-linux-gnu qemu-user"
 # shellcheck disable=SC2086
 sh cmake/packages.sh $packages
 
@@ -34,7 +38,8 @@ build() {
   folder=$1 preset=$2 targets=$3
   shift 3
   say "build/$folder"
-  cmake --preset "$preset" -B "build/$folder" -DBITNET_WERROR=ON -DBITNET_BUILD_TESTS=ON "$@"
+  cmake --preset "$preset" -B "build/$folder" -DBITNET_WERROR=ON -DBITNET_BUILD_TESTS=ON \
+    -DBITNET_TEST_UNITY=$together "$@"
   # shellcheck disable=SC2086
   cmake --build "build/$folder" --target $targets
 }
@@ -47,6 +52,14 @@ check() {
   $fixed ctest --test-dir "build/$folder" --no-tests=error --output-on-failure "$@"
 }
 
+# platform PRESET FOLDER...: builds the tests of these folders for another platform and runs them.
+platform() {
+  preset=$1
+  shift
+  build "$preset" "$preset" "$(printf 'test_%s ' "$@")"
+  check "$preset" -L "^($(echo "$*" | tr ' ' '|'))\$" -LE full
+}
+
 build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON
 if [ $full = no ]; then
   check release -LE full
@@ -54,6 +67,8 @@ if [ $full = no ]; then
 fi
 
 check release
+# From here on larger folders of tests are one file each: the release build has shown each alone.
+together=ON
 build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF
 check asan -LE "$not_again"
 
@@ -69,10 +84,17 @@ else
   fixed=
 fi
 
-# What depends on this machine's own flags: kernels, layers and models.
-build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_BENCHMARKS=OFF
+# What depends on this machine's own flags: kernels, layers and models. Emulated kernels do not.
+build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_BENCHMARKS=OFF \
+  -DBITNET_TEST_EMULATED=OFF
 check native -L 'isa|kernels|nn|engine' -LE "$not_again"
 
-build clang release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=OFF \
+# Clang: warnings and code. How users' projects and single headers include is the same for GCC.
+build clang release all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
   -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON
-check clang -LE 'lint|full'
+check clang -LE "lint|full|headers|integration"
+check clang -L copies
+
+# shellcheck disable=SC2086
+platform mingw64 $core
+[ ! -f cmake/aarch64.cmake ] || platform aarch64 $core

@@ -3,7 +3,18 @@
 # sanitizer runs). Test cases whose name holds "[full]" run only in an entry <layer>.<file>.full,
 # labelled `full`: they are too slow, or want too much of the shared data, for every run.
 
-find_package(doctest QUIET)
+if(CMAKE_CROSSCOMPILING)
+  # doctest is this machine's, one header: a copy, since beside it lie headers of this system.
+  find_path(BITNET_DOCTEST doctest/doctest.h PATHS /usr/include NO_CMAKE_FIND_ROOT_PATH)
+  if(BITNET_DOCTEST)
+    set(doctest_FOUND TRUE)
+    configure_file("${BITNET_DOCTEST}/doctest/doctest.h" host/doctest/doctest.h COPYONLY)
+    add_library(doctest::doctest INTERFACE IMPORTED)
+    target_include_directories(doctest::doctest INTERFACE "${CMAKE_CURRENT_BINARY_DIR}/host")
+  endif()
+else()
+  find_package(doctest QUIET)
+endif()
 if(NOT doctest_FOUND)
   message(FATAL_ERROR "doctest not found (Debian: doctest-dev); -DBITNET_BUILD_TESTS=OFF builds "
     "without tests")
@@ -27,8 +38,14 @@ target_compile_definitions(bitnet_test_settings INTERFACE
 # Tests need not be fast, and every one of them compiles kernels: -O1 halves the time for that.
 target_compile_options(bitnet_test_settings INTERFACE
   $<$<AND:$<CONFIG:Release>,$<NOT:$<CXX_COMPILER_ID:MSVC>>>:-O1>)
+# Exceptions are for BITNET_TEST_EXCEPTIONS, and for tests/exceptions always.
+add_library(bitnet_test_mode INTERFACE)
+# Linking for speed would want packages of node beside emscripten.
+if(EMSCRIPTEN)
+  target_link_options(bitnet_test_settings INTERFACE -O1)
+endif()
 if(NOT BITNET_TEST_EXCEPTIONS)
-  target_compile_options(bitnet_test_settings INTERFACE
+  target_compile_options(bitnet_test_mode INTERFACE
     $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
@@ -54,17 +71,38 @@ function(bitnet_test_entry name program file labels)
     ENVIRONMENT "${bitnet_sanitizer_options}")
 endfunction()
 
+# Whether a test file uses threads.
+function(bitnet_uses_threads file out)
+  file(STRINGS "${CMAKE_CURRENT_SOURCE_DIR}/${file}" lines
+    REGEX "std::j?thread|std::async|thread_pool" LIMIT_COUNT 1)
+  set(${out} "${lines}" PARENT_SCOPE)
+endfunction()
+
 function(bitnet_unit_tests)
   # Both are reported without a place in SIMDe, so no pragma in the file can silence them: vectors
   # in GCC's calling convention, and loops that Clang is asked to vectorize but does not at -O1.
-  set_source_files_properties(kernels/emulated_test.cpp PROPERTIES COMPILE_OPTIONS
+  set_source_files_properties(kernels/emulated_test.cpp PROPERTIES
+    SKIP_UNITY_BUILD_INCLUSION ON COMPILE_OPTIONS
     "$<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>;$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>")
+  # It replaces the allocator, which other tests' code would then be inlined with.
+  set_source_files_properties(engine/allocation_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   add_library(bitnet_test_main OBJECT main.cpp)
-  target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings)
+  target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings bitnet_test_mode)
   bitnet_settings(bitnet_test_main)
   add_custom_target(tests_with_threads) # what the entries labelled `threads` run
 
   file(GLOB sources CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" */*_test.cpp)
+  if(CMAKE_CROSSCOMPILING OR NOT BITNET_TEST_EMULATED)
+    list(REMOVE_ITEM sources kernels/emulated_test.cpp)
+  endif()
+  if(EMSCRIPTEN) # built without threads
+    foreach(file IN LISTS sources)
+      bitnet_uses_threads("${file}" threads)
+      if(threads)
+        list(REMOVE_ITEM sources "${file}")
+      endif()
+    endforeach()
+  endif()
   list(TRANSFORM sources REPLACE "/[^/]*$" "" OUTPUT_VARIABLE layers)
   list(REMOVE_DUPLICATES layers)
   foreach(layer IN LISTS layers)
@@ -75,14 +113,21 @@ function(bitnet_unit_tests)
     # A layer whose tests open models compiles the architectures once, in a file of that name.
     if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${layer}/implementation.cpp")
       target_sources(${program} PRIVATE ${layer}/implementation.cpp)
+      set_source_files_properties(${layer}/implementation.cpp PROPERTIES
+        SKIP_UNITY_BUILD_INCLUSION ON)
       target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
     endif()
-    target_link_libraries(${program} PRIVATE bitnet_test_settings bitnet_test_main)
+    target_link_libraries(${program} PRIVATE bitnet_test_settings)
+    if(layer STREQUAL "exceptions")
+      target_sources(${program} PRIVATE main.cpp)
+    else()
+      target_link_libraries(${program} PRIVATE bitnet_test_mode bitnet_test_main)
+    endif()
     bitnet_settings(${program})
-    if(TARGET bitnet-cli)
-      target_compile_definitions(${program} PRIVATE
-        "BITNET_CLI_PATH=\"$<TARGET_FILE:bitnet-cli>\"")
-      add_dependencies(${program} bitnet-cli)
+    # implementation.cpp stays alone: the others include the library without what it defines.
+    if(layer MATCHES "^(engine|kernels)$") # whose files all instantiate the same
+      set_target_properties(${program} PROPERTIES UNITY_BUILD ${BITNET_TEST_UNITY}
+        UNITY_BUILD_BATCH_SIZE 0)
     endif()
 
     foreach(file IN LISTS layer_sources)
@@ -91,7 +136,7 @@ function(bitnet_unit_tests)
       string(REPLACE "/" "." name "${name}")
       set(labels ${layer})
       set(source "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
-      file(STRINGS "${source}" threads REGEX "std::j?thread|std::async|thread_pool" LIMIT_COUNT 1)
+      bitnet_uses_threads("${file}" threads)
       if(threads)
         list(APPEND labels threads)
         add_dependencies(tests_with_threads ${program})

@@ -21,6 +21,14 @@ std::string version_text() {
          std::to_string(BITNET_VERSION_MINOR) + '.' + std::to_string(BITNET_VERSION_PATCH);
 }
 
+void add_i2s_order(CLI::App& app, bool& arm) {
+  app.add_option_function<std::string>(
+         "--i2s-order", [&arm](const std::string& order) { arm = order == "arm"; },
+         "Order of I2_S weights: canonical, or arm for files that bitnet.cpp wrote on ARM")
+      ->check(CLI::IsMember({"canonical", "arm"}))
+      ->type_name("NAME");
+}
+
 void add_model(CLI::App& app, model_options& o, bool arithmetic = true) {
   app.add_option("-m,--model", o.path, "Model file (GGUF)")->required()->type_name("FILE");
   app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
@@ -32,11 +40,7 @@ void add_model(CLI::App& app, model_options& o, bool arithmetic = true) {
   if (!arithmetic) return;
   app.add_flag("--exact", o.exact,
                "Reference arithmetic: weights and activations in float. Slow; for comparisons");
-  app.add_option_function<std::string>(
-         "--i2s-order", [&o](const std::string& order) { o.i2_s_arm = order == "arm"; },
-         "Order of I2_S weights: canonical, or arm for files that bitnet.cpp wrote on ARM")
-      ->check(CLI::IsMember({"canonical", "arm"}))
-      ->type_name("NAME");
+  add_i2s_order(app, o.i2_s_arm);
   app.add_option("--activations", o.activations,
                  "How inputs of quantized matrices are rounded: auto, as the formats ask for; "
                  "token, block: int8 with a scale for each token or 32 values; planes: nearly "
@@ -237,6 +241,23 @@ void synth_arguments(CLI::App& app, synth_options& o) {
   add_json(app, o.json);
 }
 
+void tile_arguments(CLI::App& app, tile_options& o) {
+  app.add_option("model", o.input, "Model file (GGUF), or the first part of a split one")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("-o,--output", o.output, "File to write (GGUF)")->required()->type_name("FILE");
+  app.add_flag("-f,--force", o.force, "Replace a file of that name");
+  app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
+      ->check(CLI::Range(0, 1024));
+  add_i2s_order(app, o.i2_s_arm);
+  add_json(app, o.json);
+  app.footer(
+      "The file holds the same model, its matrices in the order in which the kernels read them and "
+      "the int8\ncopy of the output head made. It is used where it is mapped: opening takes "
+      "milliseconds, and its pages are\nshared by all processes that run it. Other programs refuse "
+      "it, so keep the original.");
+}
+
 }  // namespace
 
 request parse(int argc, char** argv) {
@@ -257,6 +278,8 @@ request parse(int argc, char** argv) {
               bench_arguments);
   add_command(app, r, "synth", "Write a model with random weights, to measure without a download",
               synth, synth_arguments);
+  add_command(app, r, "tile", "Write a model in the order of the kernels, which opens at once",
+              tile, tile_arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -118,6 +118,15 @@ struct synth_options {
   bool json = false;
 };
 
+struct tile_options {
+  std::string input;
+  std::string output;
+  std::size_t threads = 0;
+  bool i2_s_arm = false;
+  bool force = false;
+  bool json = false;
+};
+
 void run(const run_options& options);
 void tokenize(const tokenize_options& options);
 void logits(const logits_options& options);
@@ -125,5 +134,6 @@ void perplexity(const perplexity_options& options);
 void inspect(const inspect_options& options);
 void bench(const bench_options& options);
 void synth(const synth_options& options);
+void tile(const tile_options& options);
 
 }  // namespace cli

@@ -10,7 +10,9 @@
 #include <bitnet/engine/generate.hpp>
 #include <bitnet/engine/model.hpp>
 #include <bitnet/engine/perplexity.hpp>
+#include <bitnet/engine/plan.hpp>
 #include <bitnet/engine/session.hpp>
+#include <bitnet/engine/tile_model.hpp>
 #include <bitnet/engine/token_trie.hpp>
 #include <bitnet/engine/vocabulary.hpp>
 #include <bitnet/gguf/sink.hpp>

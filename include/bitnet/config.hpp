@@ -55,6 +55,18 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #define BITNET_FLAGS_AVX512_VNNI 0
 #endif
 
+#if BITNET_ARCH_AARCH64 && defined(__ARM_FEATURE_DOTPROD)
+#define BITNET_FLAGS_NEON_DOTPROD 1
+#else
+#define BITNET_FLAGS_NEON_DOTPROD 0
+#endif
+
+#if BITNET_FLAGS_NEON_DOTPROD && defined(__ARM_FEATURE_MATMUL_INT8)
+#define BITNET_FLAGS_NEON_I8MM 1
+#else
+#define BITNET_FLAGS_NEON_I8MM 0
+#endif
+
 // Hardware fused multiply-add without any target region (core/math.hpp emulates it otherwise).
 #if defined(__FMA__) || BITNET_ARCH_AARCH64
 #define BITNET_FLAGS_FMA 1
@@ -89,6 +101,10 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #define BITNET_ABI_ISA avx_vnni
 #elif BITNET_FLAGS_AVX2
 #define BITNET_ABI_ISA avx2
+#elif BITNET_FLAGS_NEON_I8MM
+#define BITNET_ABI_ISA neon_i8mm
+#elif BITNET_FLAGS_NEON_DOTPROD
+#define BITNET_ABI_ISA neon_dotprod
 #else
 #define BITNET_ABI_ISA base
 #endif
@@ -102,35 +118,46 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 // Flags that make a compiler use instructions of their own accord, one letter each: -mavx2 alone,
 // say, belongs to no instruction set above and still must not share symbols with a baseline file.
 #if defined(__SSE4_1__)
-#define BITNET_ABI_SSE s
+#define BITNET_ABI_FLAG_1 s
+#elif defined(__ARM_FEATURE_ATOMICS)
+#define BITNET_ABI_FLAG_1 a
 #else
-#define BITNET_ABI_SSE o
+#define BITNET_ABI_FLAG_1 o
 #endif
 #if defined(__AVX2__)
-#define BITNET_ABI_AVX b
+#define BITNET_ABI_FLAG_2 b
 #elif defined(__AVX__)
-#define BITNET_ABI_AVX a
+#define BITNET_ABI_FLAG_2 a
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define BITNET_ABI_FLAG_2 m
 #else
-#define BITNET_ABI_AVX o
+#define BITNET_ABI_FLAG_2 o
 #endif
 #if defined(__FMA__)
-#define BITNET_ABI_FMA f
+#define BITNET_ABI_FLAG_3 f
+#elif defined(__ARM_FEATURE_FP16_VECTOR_ARITHMETIC)
+#define BITNET_ABI_FLAG_3 h
 #else
-#define BITNET_ABI_FMA o
+#define BITNET_ABI_FLAG_3 o
 #endif
 #if defined(__AVX512F__)
-#define BITNET_ABI_AVX512 x
+#define BITNET_ABI_FLAG_4 x
+#elif defined(__ARM_FEATURE_SVE2)
+#define BITNET_ABI_FLAG_4 w
+#elif defined(__ARM_FEATURE_SVE)
+#define BITNET_ABI_FLAG_4 v
 #else
-#define BITNET_ABI_AVX512 o
+#define BITNET_ABI_FLAG_4 o
 #endif
 
-#define BITNET_ABI_JOIN_(major, minor, isa, s, a, f, x, mode) \
-  v##major##_##minor##_##isa##_##s##a##f##x##_##mode
-#define BITNET_ABI_JOIN(major, minor, isa, s, a, f, x, mode) \
-  BITNET_ABI_JOIN_(major, minor, isa, s, a, f, x, mode)
-#define BITNET_ABI                                                                            \
-  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_ABI_ISA, BITNET_ABI_SSE, \
-                  BITNET_ABI_AVX, BITNET_ABI_FMA, BITNET_ABI_AVX512, BITNET_ABI_MODE)
+#define BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode) \
+  v##major##_##minor##_##patch##_##isa##_##a##b##c##d##_##mode
+#define BITNET_ABI_JOIN(major, minor, patch, isa, a, b, c, d, mode) \
+  BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode)
+#define BITNET_ABI                                                                         \
+  BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_VERSION_PATCH,        \
+                  BITNET_ABI_ISA, BITNET_ABI_FLAG_1, BITNET_ABI_FLAG_2, BITNET_ABI_FLAG_3, \
+                  BITNET_ABI_FLAG_4, BITNET_ABI_MODE)
 
 #define BITNET_NAMESPACE_BEGIN \
   namespace bitnet {           \

@@ -82,6 +82,44 @@ class Models(app.Case):
         self.assertNotIn("runs", seen)
         self.assertIn("vocabulary only", app.run("inspect", path)[0])
 
+    def test_tile(self):
+        for options in ([], ["--type", "q6_k", "--embedding", "q6_k"], ["--type", "q1_0"],
+                        ["--arch", "llama", "--type", "tq2_0", "--head", "q8_0"]):
+            with self.subTest(options):
+                model, tiled = self.synth(*options), self.folder / "tiled.gguf"
+                made = app.run_json("tile", model, "-o", tiled, "--force")
+                self.assertEqual(made["bytes"], tiled.stat().st_size)
+                self.assertEqual(made["original_bytes"], model.stat().st_size)
+                self.assertGreaterEqual(made["tiled_tensors"], 14)
+                before, after = app.run_json("inspect", model), app.run_json("inspect", tiled)
+                self.assertTrue(after["runs"])
+                self.assertEqual(after["metadata"]["tiles.layout_version"], 1)
+                self.assertEqual(after["memory"]["weight_bytes"], 0)
+                self.assertEqual(after["memory"]["bytes_per_token"],
+                                 before["memory"]["bytes_per_token"])
+                same = [app.run("logits", "-m", m, "--tokens", "1,2,3,4", "-o", "-", text=False)[0]
+                        for m in (model, tiled)]
+                self.assertEqual(same[0], same[1])
+                app.run("run", "-m", tiled, "-p", "hello", "-n", "2", "--exact", code=4)
+
+    def test_tile_writes_whole_files_only(self):
+        model, out = self.synth(), self.folder / "out.gguf"
+        out.write_bytes(b"precious")
+        _, errors = app.run("tile", model, "-o", out, code=2)
+        self.assertIn("--force", errors)
+        self.assertEqual(out.read_bytes(), b"precious")
+        broken = self.folder / "broken.gguf"
+        broken.write_bytes(model.read_bytes().replace(b"blk.1.ffn_up.weight",
+                                                      b"blk.1.ffn_xx.weight"))
+        _, errors = app.run("tile", broken, "-o", out, "--force", code=3)
+        self.assertIn("blk.1.ffn_up.weight", errors)
+        self.assertEqual(out.read_bytes(), b"precious")
+        app.run("tile", model, "-o", self.folder / "no" / "where.gguf", code=3)
+        app.run("tile", model, "-o", model, "--force")  # in place
+        self.assertTrue(app.run_json("inspect", model)["runs"])
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()),
+                         ["broken.gguf", "out.gguf", "tiny.gguf"])
+
     def test_bench(self):
         seen = app.run_json("bench", "-m", self.synth(), "-p", "32", "-n", "8", "-t", "2", "-r",
                             "1")

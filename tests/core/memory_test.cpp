@@ -70,6 +70,71 @@ TEST_CASE("an arena hands out aligned pieces until it is full, and takes them ba
   CHECK(arena.take<std::uint8_t>(300).data() == b.data());
 }
 
+TEST_CASE("buffers in a host's memory are asked for and given back with the same numbers") {
+  struct host {
+    alignas(64) std::array<std::byte, 4096> block{};
+    std::size_t bytes = 0, given = 0, taken = 0;
+    void* allocate(std::size_t n, std::size_t alignment) {
+      CHECK(alignment == bitnet::cache_line);
+      if (n > block.size()) return nullptr;
+      bytes = n;
+      ++given;
+      return block.data();
+    }
+    void release(void* p, std::size_t n, std::size_t alignment) {
+      CHECK(alignment == bitnet::cache_line);
+      CHECK(p == block.data());
+      CHECK(n == bytes);
+      ++taken;
+    }
+  };
+  host memory;
+  using buffer = bitnet::aligned_buffer<float>;
+  {
+    auto a = buffer::make(100, "x", memory);
+    REQUIRE(a);
+    CHECK(memory.bytes == 448);
+    CHECK(memory.bytes == buffer::bytes_of(100));
+    buffer b = *std::move(a);
+    buffer on_heap = *buffer::make(3, "y");
+    std::swap(b, on_heap);
+    CHECK(static_cast<void*>(on_heap.data()) == memory.block.data());
+    CHECK(memory.taken == 0);
+  }
+  CHECK(memory.given == 1);
+  CHECK(memory.taken == 1);
+  const auto refused = buffer::make(2000, "too much", memory);
+  REQUIRE(!refused);
+  CHECK(refused.error().what() == "too much");
+  CHECK(buffer::make(0, "nothing", memory));
+  CHECK(memory.given == 1);
+
+  bitnet::memory_meter meter{bitnet::memory_source::untouchable()};
+  {
+    const auto a = buffer::uninitialized(std::size_t{1} << 40, "dry", false, meter);
+    REQUIRE(a);
+    CHECK(meter.now() == std::uint64_t{1} << 42);
+  }
+  CHECK(meter.now() == 0);
+  CHECK(meter.peak() == std::uint64_t{1} << 42);
+}
+
+TEST_CASE("an arena is a memory provider that takes back what was given last") {
+  alignas(64) std::array<std::byte, 1024> block{};
+  bitnet::arena arena{block};
+  void* a = arena.allocate(128, 64);
+  void* b = arena.allocate(64, 64);
+  CHECK(a == block.data());
+  CHECK(b == block.data() + 128);
+  CHECK(arena.allocate(1024, 64) == nullptr);
+  arena.release(a, 128, 64);  // not the last one
+  CHECK(arena.used() == 192);
+  arena.release(b, 64, 64);
+  CHECK(arena.used() == 128);
+  arena.release(a, 128, 64);
+  CHECK(arena.used() == 0);
+}
+
 TEST_CASE("function_ref calls through, and matrix_view finds its rows") {
   int sum = 0;
   auto add = [&](int x) { return sum += x; };

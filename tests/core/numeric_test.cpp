@@ -6,6 +6,7 @@
 #include <bitnet/core/random.hpp>
 
 #include "doctest.hpp"
+#include "exact_fma.hpp"
 
 #include <bit>
 #include <cmath>
@@ -61,7 +62,7 @@ TEST_CASE("every bf16 survives, and halves go to even") {
 TEST_CASE("fused_multiply_add rounds once") {
   const auto same = [](float a, float b, float c) {
     const float got = bitnet::fused_multiply_add(a, b, c);
-    const float expect = std::fma(a, b, c);
+    const float expect = testing::exact_fma(a, b, c);
     return std::isnan(expect)
                ? std::isnan(got)
                : std::bit_cast<std::uint32_t>(got) == std::bit_cast<std::uint32_t>(expect);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A session allocates when it is made and never again: every operator new is counted.
-#include "engine/support.hpp"
+// A session allocates when it is made and never again, and loading takes what is large from the
+// host if there is one: every operator new is counted.
+#include "engine/loading_support.hpp"
 
 #include "doctest.hpp"
 
@@ -10,11 +11,26 @@
 
 namespace {
 std::atomic<std::size_t> allocations{0};
+std::atomic<std::size_t> largest{0};  // since somebody set it to 0
 
 void* counted(std::size_t size, std::size_t alignment) noexcept {
   ++allocations;
+  for (std::size_t before = largest; before < size;)
+    if (largest.compare_exchange_weak(before, size)) break;
   const std::size_t whole = (size + alignment - 1) / alignment * alignment;
+#if defined(_WIN32)
+  return _aligned_malloc(whole == 0 ? alignment : whole, alignment);
+#else
   return std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
+#endif
+}
+
+void release(void* p) noexcept {
+#if defined(_WIN32)
+  _aligned_free(p);
+#else
+  std::free(p);
+#endif
 }
 }  // namespace
 
@@ -31,10 +47,10 @@ void* operator new(std::size_t size, std::align_val_t a) {
 void* operator new(std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
   return counted(size, static_cast<std::size_t>(a));
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p) noexcept { release(p); }
+void operator delete(void* p, std::size_t) noexcept { release(p); }
+void operator delete(void* p, std::align_val_t) noexcept { release(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { release(p); }
 
 TEST_CASE("feeding and scoring allocate nothing") {
   for (const auto& m : testing::golden_models()) {
@@ -61,4 +77,80 @@ TEST_CASE("feeding and scoring allocate nothing") {
     CHECK(std::isfinite(sum));
     CHECK(after == before);
   }
+}
+
+TEST_CASE("loading takes no large block from the heap if the host has memory for it") {
+  constexpr std::size_t small = 16384;  // lists of layers and of names
+  for (const auto& m : testing::golden_models()) {
+    CAPTURE(m.name);
+    testing::test_reader reader{testing::read_text(m.path + ".gguf")};
+    for (const bool read : {false, true}) {
+      testing::host_memory memory;
+      auto document = read ? bitnet::gguf::read(reader) : bitnet::gguf::open(m.path + ".gguf");
+      REQUIRE(document);
+      bitnet::load_options options;
+      options.memory = memory;
+      const auto architecture = document->meta().get<std::string_view>("general.architecture");
+      REQUIRE(architecture);
+      bitnet::models::visit_architecture(*architecture, [&](auto found) {
+        using A = typename decltype(found)::type;
+        bitnet::serial_executor here;
+        largest = 0;
+        const auto model = bitnet::load<A>(*std::move(document), here, options);
+        const std::size_t from_heap = largest;
+        REQUIRE(model);
+        CHECK(from_heap < small);
+        CHECK(memory.now == model->weight_bytes());
+        CHECK(memory.now > small);
+      });
+      CHECK(memory.now == 0);
+    }
+  }
+}
+
+TEST_CASE("forks, snapshots and generations in the host's memory allocate nothing") {
+  const auto models = testing::golden_models();
+  REQUIRE(!models.empty());
+  const auto& m = models.front();
+  bitnet::open_options options;
+  options.threads = 2;
+  const auto model = bitnet::open(m.path + ".gguf", options);
+  REQUIRE(model);
+  using session = bitnet::session<bitnet::dynamic_model>;
+  const bitnet::session_options sizes{.context = 64, .batch = 16};
+  const auto need = session::measure(*model, model->threads(), sizes);
+  REQUIRE(need);
+  std::vector<std::byte> memory(2 * need->total()), saved(need->total());
+  const auto tokens = m.tokens();
+  const auto first = std::span{tokens}.first(12);
+  bitnet::generate_options how;
+  how.max_tokens = 40;
+  how.ignore_eos = true;
+  how.overflow = bitnet::overflow_policy::shift;
+  how.sampling = {.temperature = 0.7F, .top_k = 30};
+
+  const std::size_t before = allocations;
+  auto a = session::make(*model, model->threads(), sizes, std::span{memory}.first(need->total()));
+  bool good = a && a->begin(first, {.best = 3});
+  while (good && a->stepping()) good = static_cast<bool>(a->step(std::chrono::microseconds{100}));
+  auto b = a->fork(model->threads(), std::span{memory}.subspan(need->total()));
+  const auto size = a->snapshot(saved);
+  good = good && b && size && b->restore(std::span{saved}.first(*size)) && b->rewind(3);
+  const std::size_t after = allocations;
+  CHECK(good);
+  CHECK(after == before);
+
+  auto g = bitnet::generation<session>::make(*b, model->tokenizer(), first, how);
+  REQUIRE(g);
+  std::size_t shown = 0;
+  const std::size_t before_text = allocations;
+  const auto state = g->step(bitnet::step_budget::unlimited(), [&](std::string_view piece) {
+    shown += piece.size();
+    return true;
+  });
+  const std::size_t after_text = allocations;
+  CHECK(state);
+  CHECK(g->result_so_far().tokens.size() == 40);
+  CHECK(shown > 0);
+  CHECK(after_text == before_text);
 }

@@ -25,12 +25,12 @@ std::string text_of(const bitnet::dynamic_model& model, std::span<const token> t
 
 /// The likeliest allowed token after each other, from all scores.
 std::vector<token> by_hand(session& s, std::span<const token> prompt,
-                           bitnet::constraint_ref constraint) {
+                           bitnet::constraint_ref constraint, std::size_t most = 96) {
   std::vector<token> out;
   constraint.reset();
   CHECK(s.rewind(0));
   CHECK(s.feed(prompt));
-  while (!constraint.finished()) {
+  while (!constraint.finished() && out.size() < most) {
     const auto logits = s.logits();
     token best = -1;
     for (std::size_t i = 0; i < logits.size(); ++i) {
@@ -128,6 +128,44 @@ TEST_CASE("a generation that ends too soon says how much of it is whole") {
     const std::string whole = text_of(*model, std::span{done->tokens}.first(*done->whole));
     CHECK(whole.size() % 25 == 1);
     CHECK(all.size() - whole.size() < 25);
+  }
+}
+
+TEST_CASE("in slices and from the best tokens alone, the same is generated") {
+  for (const auto& m : testing::golden_models()) {
+    CAPTURE(m.name);
+    const auto model = bitnet::open(m.path + ".gguf");
+    REQUIRE(model);
+    const auto vocabulary = bitnet::make_token_trie(model->tokenizer());
+    REQUIRE(vocabulary);
+    const auto grammar = sample::grammar::make("root ::= [^aeiou]+");  // allows most tokens or few
+    REQUIRE(grammar);
+    auto only = sample::grammar_constraint::make(*vocabulary, *grammar);
+    REQUIRE(only);
+    std::vector<token> start = m.tokens();
+    start.resize(8);
+    auto s = session::make(*model, model->threads(), {.context = 64});
+    REQUIRE(s);
+    bitnet::generate_options options;
+    options.constraint = *only;
+    options.max_tokens = 20;
+    const auto in_one_go = bitnet::generate(*s, model->tokenizer(), start, options,
+                                            [](std::string_view) { return true; });
+    REQUIRE(in_one_go);
+    REQUIRE(s->rewind(0));
+    auto g = bitnet::generation<session>::make(*s, model->tokenizer(), start, options);
+    REQUIRE(g);
+    std::size_t slices = 0;
+    for (;; ++slices) {
+      const auto state =
+          g->step(bitnet::step_budget::work(1), [](std::string_view) { return true; });
+      REQUIRE(state);
+      if (*state == bitnet::step_state::done) break;
+    }
+    CHECK(slices > 20);
+    CHECK(g->result_so_far().tokens == in_one_go->tokens);
+    CHECK(g->result_so_far().whole == in_one_go->whole);
+    CHECK(by_hand(*s, start, *only, 20) == in_one_go->tokens);
   }
 }
 

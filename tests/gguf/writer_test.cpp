@@ -256,7 +256,11 @@ TEST_CASE("a file sink follows links and leaves what is no file alone") {
     return sink && sink->write({&one, 1}) && sink->commit();
   };
   CHECK(write(at / "file"));
+  CHECK(!gguf::file_sink::create(at.string()));
   fs::create_symlink(at / "file", at / "link", ec);
+#if defined(_WIN32)
+  if (ec) return;  // links are a privilege there, and devices have no path
+#endif
   REQUIRE(!ec);
   CHECK(write(at / "link"));
   CHECK(fs::is_symlink(at / "link", ec));

@@ -9,7 +9,11 @@ add_test(NAME headers.compile_alone
 set_tests_properties(headers.compile_alone PROPERTIES LABELS headers TIMEOUT 1800 RUN_SERIAL ON)
 
 # Sanitizer flags and the like are ours, not the user's, so consumers are built without them.
-foreach(consumer IN ITEMS find_package add_subdirectory fetch_content odr)
+set(consumers find_package add_subdirectory fetch_content odr)
+if(UNIX)
+  list(APPEND consumers two_copies) # dlopen
+endif()
+foreach(consumer IN LISTS consumers)
   add_test(NAME integration.${consumer}
     COMMAND ${CMAKE_COMMAND}
       -D CONSUMER=${consumer}
@@ -22,6 +26,12 @@ foreach(consumer IN ITEMS find_package add_subdirectory fetch_content odr)
       -P "${CMAKE_CURRENT_LIST_DIR}/run.cmake")
   set_tests_properties(integration.${consumer} PROPERTIES LABELS integration TIMEOUT 600)
 endforeach()
+# Names that flags change are a compiler's doing too.
+foreach(copies IN ITEMS odr two_copies)
+  if(TEST integration.${copies})
+    set_tests_properties(integration.${copies} PROPERTIES LABELS "integration;copies")
+  endif()
+endforeach()
 if(NOT BITNET_INSTALL)
   set_tests_properties(integration.find_package PROPERTIES DISABLED ON)
 endif()
@@ -32,7 +42,17 @@ add_test(NAME integration.readme
   COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_SOURCE_DIR}/integration/readme.py"
     "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}"
     "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf" "${CMAKE_CURRENT_BINARY_DIR}/readme")
-set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900)
+set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900
+  FIXTURES_SETUP readme_programs)
+
+# The generated single header gives the first of them the same output.
+add_test(NAME integration.single_header
+  COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/single_header.py"
+    "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}"
+    "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf"
+    "${CMAKE_CURRENT_BINARY_DIR}/single_header" "${CMAKE_CURRENT_BINARY_DIR}/readme/program0")
+set_tests_properties(integration.single_header PROPERTIES LABELS integration TIMEOUT 900
+  FIXTURES_REQUIRED readme_programs)
 
 # The scripts of bench/, on results and programs that are made up.
 add_test(NAME integration.bench

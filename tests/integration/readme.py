@@ -10,11 +10,16 @@ import subprocess
 import sys
 
 
+def programs_of(source: pathlib.Path) -> list[str]:
+    """The C++ programs of README.md, in its order."""
+    readme = (source / "README.md").read_text("utf-8")
+    return [p for p in re.findall(r"```cpp\n(.*?)```", readme, re.S) if "int main" in p]
+
+
 def main() -> int:
     source, compiler, model, scratch = (pathlib.Path(a) for a in sys.argv[1:5])
     scratch.mkdir(parents=True, exist_ok=True)
-    readme = (source / "README.md").read_text("utf-8")
-    programs = [p for p in re.findall(r"```cpp\n(.*?)```", readme, re.S) if "int main" in p]
+    programs = programs_of(source)
     if not programs:
         print("README.md has no program")
         return 1

@@ -21,6 +21,7 @@ struct kv_case {
   std::vector<float> keys, values;  ///< as given, [positions][dim]
   std::vector<double> kept_keys, kept_values;
   bitnet::aligned_buffer<std::byte> memory;
+  std::vector<std::byte*> pages;
   bitnet::quant::kv_head head;
 
   kv_case(generator& g, std::size_t dim, std::size_t positions, kv_type type)
@@ -33,7 +34,9 @@ struct kv_case {
     const std::size_t bytes = capacity * bitnet::quant::kv_head::position_bytes(type, dim);
     memory = *bitnet::aligned_buffer<std::byte>::make(bytes, "test");
     std::memset(memory.data(), 0xff, bytes);  // NaN, where nothing is stored
-    head = {memory.data(), capacity, dim, type};
+    const std::size_t page = kv_chunk * bitnet::quant::kv_head::position_bytes(type, dim);
+    for (std::size_t at = 0; at < bytes; at += page) pages.push_back(memory.data() + at);
+    head = {pages.data(), 0, capacity, dim, type};
     kept_keys = kept(keys);
     kept_values = kept(values);
   }
@@ -166,7 +169,7 @@ inline std::vector<float> attention_everywhere(const kv_case& kv, const attentio
   run.whole(scalar_table(), 0, run.rows, expected.data());
   for (const kernel_table* k : runnable_tables()) {
     CAPTURE(std::string{k->isa});
-    std::memset(kv.head.memory, 0xff, bytes.size());
+    std::memset(kv.pages[0], 0xff, bytes.size());
     kv.store(*k);
     CHECK(std::memcmp(kv.memory.data(), bytes.data(), bytes.size()) == 0);
     std::vector<float> whole(n), alone(n), parts(n);

@@ -26,6 +26,14 @@ static_assert(server_of<isa::avx_vnni>("rms_norm") == "avx2");
 static_assert(server_of<isa::avx512>("gemm_tiled") == "avx512");
 static_assert(server_of<isa::avx512_vnni>("gemm_tiled") == "avx512_vnni");
 static_assert(server_of<isa::avx512_vnni>("rms_norm") == "avx512");
+#elif BITNET_ARCH_AARCH64
+static_assert(server_of<isa::neon>("gemm_tiled") == "neon");
+static_assert(server_of<isa::neon>("tabulate") == "neon");
+static_assert(server_of<isa::neon>("rms_norm") == "neon");
+static_assert(server_of<isa::neon_dotprod>("gemm_tiled") == "neon_dotprod");
+static_assert(server_of<isa::neon_dotprod>("rms_norm") == "neon");
+static_assert(server_of<isa::neon_i8mm>("gemm_tiled") == "neon_i8mm");
+static_assert(server_of<isa::neon_i8mm>("rms_norm") == "neon");
 #endif
 
 }  // namespace
@@ -70,5 +78,13 @@ TEST_CASE("the best table is the best that the features allow") {
   CHECK(kernels::best_table(f).isa == "avx512");
   f.avx512_vnni = true;
   CHECK(kernels::best_table(f).isa == "avx512_vnni");
+#elif BITNET_ARCH_AARCH64
+  isa::cpu_features f;
+  f.neon = true;
+  CHECK(kernels::best_table(f).isa == "neon");
+  f.neon_dotprod = true;
+  CHECK(kernels::best_table(f).isa == "neon_dotprod");
+  f.neon_i8mm = true;
+  CHECK(kernels::best_table(f).isa == "neon_i8mm");
 #endif
 }

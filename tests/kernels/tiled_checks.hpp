@@ -2,6 +2,7 @@
 // Checks of the integer matrix product against sums computed here, for native and emulated kernels.
 #pragma once
 
+#include "exact_fma.hpp"
 #include "kernels/support.hpp"
 
 #include <algorithm>
@@ -27,11 +28,11 @@ inline std::vector<float> tiled_oracle(const test_matrix& m, const test_rows& x)
             sum_x += v.values[t * v.padded() + i];
           }
           const float s = v.scales[t * v.blocks() + c / v.block];
-          part = std::fma(static_cast<float>(sum), s, part);
-          bias = std::fma(static_cast<float>(sum_x), s, bias);
+          part = testing::exact_fma(static_cast<float>(sum), s, part);
+          bias = testing::exact_fma(static_cast<float>(sum_x), s, bias);
         }
-        total = std::fma(part, m.scale[r * m.groups() + g], total);
-        if (m.with_mins) total = std::fma(-m.min[r * m.groups() + g], bias, total);
+        total = testing::exact_fma(part, m.scale[r * m.groups() + g], total);
+        if (m.with_mins) total = testing::exact_fma(-m.min[r * m.groups() + g], bias, total);
       }
       y[t * m.rows + r] = total;
     }

@@ -63,6 +63,7 @@ GNU_ONLY = [
     (r"\bifunc\b|\b__asm__\b|\basm\b", "assembly"),
 ]
 GNU_ALLOWED = {"include/bitnet/isa/region.hpp", "include/bitnet/config.hpp",
+               "include/bitnet/core/bit_cast.hpp",
                "include/bitnet/core/native_thread.hpp"}
 
 

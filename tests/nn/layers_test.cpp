@@ -8,7 +8,9 @@
 
 #include "doctest.hpp"
 
+#include <array>
 #include <cmath>
+#include <numbers>
 #include <random>
 #include <vector>
 
@@ -23,7 +25,7 @@ struct bench {
   explicit bench(nn::hparams h, std::size_t count, nn::kv_type kv = nn::kv_type::f32)
       : shape{h},
         kv_memory(nn::kv_cache::bytes(h, 64, kv).value_or(0)),
-        cache{shape, 64, kv, kv_memory},
+        cache{shape, 64, kv, kv_pages, kv_memory},
         memory{*bitnet::aligned_buffer<std::byte>::make(1 << 22, "scratch")},
         scratch{memory.span()} {
     for (std::size_t i = 0; i < count; ++i)
@@ -35,6 +37,7 @@ struct bench {
 
   nn::hparams shape;
   std::vector<std::byte> kv_memory;
+  std::array<std::byte*, 1> kv_pages{};
   nn::kv_cache cache;
   bitnet::aligned_buffer<std::byte> memory;
   bitnet::arena scratch;
@@ -248,7 +251,10 @@ TEST_CASE("rotary frequencies: plain, by factors, linear and YaRN") {
   const auto angles = [](nn::rope_hparams h, std::vector<float> factors = {}) {
     auto f = nn::rope_frequencies::make(h, factors);
     REQUIRE(f);
-    return std::vector<double>(f->per_position.span().begin(), f->per_position.span().end());
+    std::vector<double> radians;
+    for (const bitnet::elementary::turns t : f->per_position.span())
+      radians.push_back(static_cast<double>(t) * 0x1p-63 * std::numbers::pi);
+    return radians;
   };
   const auto plain = angles({.dims = 8, .base = 10000.0F});
   CHECK(plain[0] == doctest::Approx(1.0));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bitnet/config.hpp>
+#include <bitnet/core/bit_cast.hpp>
 
 #include <bit>
 #include <cmath>
@@ -23,11 +24,11 @@ BITNET_NAMESPACE_BEGIN
   double sum = product + addend;
   const double part = sum - product;
   const double rest = (product - (sum - part)) + (addend - part);  // exact error of the sum
-  auto bits = std::bit_cast<std::uint64_t>(sum);
+  auto bits = bit_cast<std::uint64_t>(sum);
   const bool inexact = rest != 0.0 && (bits >> 52 & 0x7ff) != 0x7ff;
   if (inexact && (bits & 1) == 0) {
     bits += ((rest > 0.0) == (sum > 0.0)) ? std::uint64_t{1} : ~std::uint64_t{0};
-    sum = std::bit_cast<double>(bits);
+    sum = bit_cast<double>(bits);
   }
   return static_cast<float>(sum);
 #endif
@@ -37,7 +38,7 @@ BITNET_NAMESPACE_BEGIN
 /// bits of the sum in the default rounding mode, without a call and without a flag to depend on.
 [[nodiscard]] BITNET_INLINE std::int32_t round_to_even(float x) noexcept {
   const float shifted = x + 12582912.0F;
-  return static_cast<std::int32_t>(std::bit_cast<std::uint32_t>(shifted) & 0x007fffffU) - 0x400000;
+  return static_cast<std::int32_t>(bit_cast<std::uint32_t>(shifted) & 0x007fffffU) - 0x400000;
 }
 
 BITNET_NAMESPACE_END

@@ -4,22 +4,20 @@
 
 #include <bitnet/core/checked.hpp>
 #include <bitnet/core/huge_pages.hpp>
+#include <bitnet/core/memory_source.hpp>
 #include <bitnet/core/result.hpp>
 
 #include <cstddef>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
 
 BITNET_NAMESPACE_BEGIN
 
-/// Alignment of every block that kernels read: one cache line, the width of the widest vector.
-inline constexpr std::size_t cache_line = 64;
-
-/// Owned, cache-line aligned array of trivial values. Move-only.
+/// Owned, cache-line aligned array of trivial values, on the heap or in the host's memory.
+/// Move-only.
 template <class T>
 class aligned_buffer {
   static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= cache_line);
@@ -27,43 +25,54 @@ class aligned_buffer {
  public:
   aligned_buffer() noexcept = default;
   aligned_buffer(aligned_buffer&& other) noexcept
-      : data_{std::exchange(other.data_, nullptr)}, size_{std::exchange(other.size_, 0)} {}
+      : data_{std::exchange(other.data_, nullptr)},
+        size_{std::exchange(other.size_, 0)},
+        source_{other.source_} {}
   aligned_buffer& operator=(aligned_buffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(source_, other.source_);
     return *this;
   }
   aligned_buffer(const aligned_buffer&) = delete;
   aligned_buffer& operator=(const aligned_buffer&) = delete;
   ~aligned_buffer() {
-    if (data_ != nullptr) ::operator delete(data_, alignment(size_ * sizeof(T)));
+    if (data_ != nullptr) source_.release(data_, bytes_of(size_), alignment(source_, size_));
   }
 
-  /// `size` zeros; errc::out_of_memory when the allocator refuses. `what` names the purpose.
-  [[nodiscard]] static result<aligned_buffer> make(std::size_t size,
-                                                   std::string_view what) noexcept {
-    auto buffer = uninitialized(size, what);
+  /// `size` zeros; errc::out_of_memory when the source refuses. `what` names the purpose.
+  [[nodiscard]] static result<aligned_buffer> make(std::size_t size, std::string_view what,
+                                                   memory_source source = {}) noexcept {
+    auto buffer = uninitialized(size, what, false, source);
     if (buffer && size != 0) std::memset(static_cast<void*>(buffer->data()), 0, size * sizeof(T));
     return buffer;
   }
 
-  /// The same without touching the memory, so that the threads that fill it touch it first. What
-  /// is as large as a huge page lies on such pages where the system has them; ask with `dense` only
-  /// for memory that will be used whole, since each touch of a huge page takes all of it.
+  /// The same without touching the memory, so that the threads that fill it touch it first. On the
+  /// heap, what is as large as a huge page lies on such pages where the system has them; ask with
+  /// `dense` only for memory that will be used whole, since each touch of a huge page takes all of
+  /// it.
   [[nodiscard]] static result<aligned_buffer> uninitialized(std::size_t size, std::string_view what,
-                                                            bool dense = false) noexcept {
+                                                            bool dense = false,
+                                                            memory_source source = {}) noexcept {
     aligned_buffer buffer;
     if (size == 0) return buffer;
     if (size > (std::numeric_limits<std::size_t>::max() - huge_page) / sizeof(T))
       return error{errc::out_of_memory, "the size does not fit in memory", what};
-    const std::size_t bytes = size * sizeof(T);
-    void* memory = ::operator new(bytes, alignment(bytes), std::nothrow);
+    const std::size_t bytes = bytes_of(size);
+    void* memory = source.allocate(bytes, alignment(source, size));
     if (memory == nullptr)
       return error{errc::out_of_memory, "the allocator returned no memory", what};
-    if (dense) ask_for_huge_pages(memory, bytes);
+    if (dense && source.is_heap()) ask_for_huge_pages(memory, bytes);
     buffer.data_ = static_cast<T*>(memory);
     buffer.size_ = size;
+    buffer.source_ = source;
     return buffer;
+  }
+
+  /// Bytes that `size` values take of a source.
+  [[nodiscard]] static constexpr std::size_t bytes_of(std::size_t size) noexcept {
+    return round_up(size * sizeof(T), cache_line);
   }
 
   [[nodiscard]] T* data() noexcept { return data_; }
@@ -75,12 +84,13 @@ class aligned_buffer {
   [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return data_[i]; }
 
  private:
-  [[nodiscard]] static constexpr std::align_val_t alignment(std::size_t bytes) noexcept {
-    return std::align_val_t{bytes < huge_page ? cache_line : huge_page};
+  [[nodiscard]] static std::size_t alignment(memory_source source, std::size_t size) noexcept {
+    return source.is_heap() && bytes_of(size) >= huge_page ? huge_page : cache_line;
   }
 
   T* data_ = nullptr;
   std::size_t size_ = 0;
+  memory_source source_;
 };
 
 /// Hands out cache-line aligned pieces of a block of memory, last in, first out. It owns nothing:
@@ -111,6 +121,16 @@ class arena {
     used_ = start + count * sizeof(T);
     if (used_ > peak_) peak_ = used_;
     return {reinterpret_cast<T*>(base_ + start), count};
+  }
+
+  /// The arena as a memory_provider, for weights as well as for steps: memory released in the
+  /// opposite order of its allocation can be used again, and other memory not before the arena is.
+  [[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
+    return alignment <= cache_line ? take<std::byte>(bytes).data() : nullptr;
+  }
+  void release(void* p, std::size_t bytes, std::size_t) noexcept {
+    const auto* const first = static_cast<std::byte*>(p);
+    if (first + bytes == base_ + used_) used_ = static_cast<std::size_t>(first - base_);
   }
 
   /// Position to return to with `release`; everything taken since then is given back.

@@ -45,8 +45,12 @@ BITNET_INLINE void cpu_pause() noexcept {
 
 /// Hardware threads that the system offers, at least 1.
 [[nodiscard]] inline std::size_t hardware_threads() noexcept {
+#if defined(__EMSCRIPTEN__) && !defined(__EMSCRIPTEN_PTHREADS__)
+  return 1;  // built without threads, whatever the machine has
+#else
   const unsigned n = std::thread::hardware_concurrency();
   return n == 0 ? 1 : n;
+#endif
 }
 
 /// Owns a running thread. Move-only; joined by `join` or at the latest on destruction.

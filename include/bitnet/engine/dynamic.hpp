@@ -5,6 +5,7 @@
 #include <bitnet/core/thread_pool.hpp>
 #include <bitnet/engine/generate.hpp>
 #include <bitnet/engine/load_options.hpp>
+#include <bitnet/engine/plan.hpp>
 #include <bitnet/engine/session.hpp>
 #include <bitnet/gguf/source.hpp>
 #include <bitnet/text/tokenizer.hpp>
@@ -47,6 +48,8 @@ class dynamic_model {
   [[nodiscard]] std::string_view isa() const noexcept { return (*kernels()).isa; }
   [[nodiscard]] const text::tokenizer& tokenizer() const noexcept { return tokenizer_; }
   [[nodiscard]] const gguf::document& document() const noexcept { return weights_->document(); }
+  /// See model::fingerprint.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return weights_->fingerprint(); }
   /// The model's own threads.
   [[nodiscard]] executor_ref threads() const noexcept { return *pool_; }
   /// Bytes of weights that decoding one token reads.
@@ -54,7 +57,9 @@ class dynamic_model {
     return weights_->bytes_per_token();
   }
   /// Bytes of weights in memory of our own, beside the mapped file.
-  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weights_->weight_bytes(); }
+  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weights_->plan().weights; }
+  /// What loading took.
+  [[nodiscard]] const weight_plan& plan() const noexcept { return weights_->plan(); }
 
   /// Continues `prompt` in a session of its own: tokenizes it with the vocabulary's rules, and
   /// calls on_text with each piece of whole characters until it returns false, the model ends its
@@ -74,6 +79,10 @@ class dynamic_model {
   /// Use open().
   [[nodiscard]] static result<dynamic_model> make(result<gguf::document> opened,
                                                   const open_options& options);
+  /// Use bitnet::plan().
+  [[nodiscard]] static result<memory_plan> plan(const gguf::document& document,
+                                                const open_options& options,
+                                                const session_options& sizes);
 
  private:
   /// What is the same for every architecture.
@@ -85,8 +94,9 @@ class dynamic_model {
     [[nodiscard]] virtual const nn::hparams& shape() const noexcept = 0;
     [[nodiscard]] virtual nn::dynamic_kernels kernels() const noexcept = 0;
     [[nodiscard]] virtual const gguf::document& document() const noexcept = 0;
+    [[nodiscard]] virtual std::uint64_t fingerprint() const noexcept = 0;
     [[nodiscard]] virtual std::uint64_t bytes_per_token() const noexcept = 0;
-    [[nodiscard]] virtual std::uint64_t weight_bytes() const noexcept = 0;
+    [[nodiscard]] virtual const weight_plan& plan() const noexcept = 0;
     [[nodiscard]] virtual nn::activations hidden(nn::context<>& c) const = 0;
     [[nodiscard]] virtual nn::activations logits(nn::context<>& c, nn::activations state) const = 0;
     virtual void best(nn::context<>& c, nn::activations state,
@@ -114,6 +124,31 @@ class dynamic_model {
 [[nodiscard]] inline result<dynamic_model> open(std::span<const std::byte> bytes,
                                                 const open_options& options = {}) {
   return dynamic_model::make(gguf::view(bytes), options);
+}
+
+/// The same through a reader of the caller's, or one for each part of a split model, which must
+/// live until this returns. Tensors are read one after the other.
+[[nodiscard]] inline result<dynamic_model> open(gguf::reader_ref reader,
+                                                const open_options& options = {}) {
+  return dynamic_model::make(gguf::read(reader), options);
+}
+[[nodiscard]] inline result<dynamic_model> open(std::span<const gguf::reader_ref> parts,
+                                                const open_options& options = {}) {
+  return dynamic_model::make(gguf::read(parts), options);
+}
+
+/// What open() with these options and then one session on the model's own threads will take. Reads
+/// the tables of the file and no tensor; errors are those of open().
+[[nodiscard]] inline result<memory_plan> plan(const gguf::document& document,
+                                              const open_options& options = {},
+                                              const session_options& sizes = {}) {
+  return dynamic_model::plan(document, options, sizes);
+}
+[[nodiscard]] inline result<memory_plan> plan(std::string_view path,
+                                              const open_options& options = {},
+                                              const session_options& sizes = {}) {
+  BITNET_TRY(const auto document, gguf::open(path));
+  return dynamic_model::plan(document, options, sizes);
 }
 
 BITNET_NAMESPACE_END

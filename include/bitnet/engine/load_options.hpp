@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bitnet/core/function_ref.hpp>
+#include <bitnet/core/memory_source.hpp>
 #include <bitnet/quant/activation.hpp>
 
 #include <cstdint>
@@ -29,6 +30,13 @@ struct load_options {
   /// tokens are found without reading all of it: session::best gives the same tokens either way,
   /// sooner with it.
   bool screen_head = true;
+  /// Where the large blocks of the model come from: tiles, converted weights, the head's screen,
+  /// and what is needed for a while when loading. The provider must outlive the model and is called
+  /// by the loading thread, and by the one that destroys the model.
+  memory_source memory = {};
+  /// Most bytes to take of `memory` at any time while loading, 0: no limit. A model that needs more
+  /// is refused with errc::out_of_memory before anything is allocated.
+  std::uint64_t memory_limit = 0;
   /// Called with bytes of tensors bound so far and in all, on the loading thread. What it refers to
   /// must outlive the call that loads: name the lambda before.
   std::optional<function_ref<void(std::uint64_t done, std::uint64_t total)>> progress = {};

@@ -2,6 +2,7 @@
 // A loaded model of fixed architecture: immutable weights that any number of sessions share.
 #pragma once
 
+#include <bitnet/engine/fingerprint.hpp>
 #include <bitnet/engine/hparams.hpp>
 #include <bitnet/engine/tensors.hpp>
 #include <bitnet/models/architecture.hpp>
@@ -15,7 +16,7 @@ BITNET_NAMESPACE_BEGIN
 
 /// Weights of architecture A, with kernels fixed at compile time (the default: the best that the
 /// compiler flags allow) or chosen at run time (nn::dynamic_kernels). Owns its document and its
-/// repacked weights. Movable before sessions refer to it; afterwards immutable, so any number of
+/// its weights. Movable before sessions refer to it; afterwards immutable, so any number of
 /// threads may use it.
 template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
 class model {
@@ -42,17 +43,42 @@ class model {
     decoder_.best(c, state, out);
   }
 
+  /// Tells models apart: by hyper-parameters, how matrices compute, and samples of weights. The
+  /// same wherever the file came from, and for its tiled form.
+  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return fingerprint_; }
+
   /// Bytes of weights that decoding one token reads: every matrix once, and of the head its screen
   /// where it has one.
   [[nodiscard]] std::uint64_t bytes_per_token() const noexcept { return bytes_per_token_; }
-  /// Bytes of memory that repacked weights take, beside the file's own.
-  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weight_bytes_; }
+  /// Bytes of memory that weights take, beside the file's own: what plan().weights says.
+  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return plan_.weights; }
+  /// What loading took.
+  [[nodiscard]] const weight_plan& plan() const noexcept { return plan_; }
 
   /// Use load().
   [[nodiscard]] static result<model> make(gguf::document document, executor_ref threads,
                                           const load_options& options, Kernels kernels) {
+    if (options.memory_limit != 0) {
+      BITNET_TRY(const model planned, outline(document, threads, options, kernels));
+      if (planned.plan_.loading > options.memory_limit)
+        return error{errc::out_of_memory, "the model needs more memory than memory_limit allows",
+                     std::to_string(planned.plan_.loading) + " bytes needed, " +
+                         std::to_string(options.memory_limit) + " allowed"};
+    }
     model m{std::move(document), kernels};
-    BITNET_CHECK(m.bind(threads, options));
+    BITNET_CHECK(m.bind(m.document_, threads, options, false));
+    m.document_.close_readers();
+    return m;
+  }
+
+  /// A model without weights and document, to measure and nothing else: plan() is what loading
+  /// would take on an executor of that concurrency, and session::measure works.
+  [[nodiscard]] static result<model> outline(const gguf::document& document, executor_ref threads,
+                                             const load_options& options, Kernels kernels) {
+    model m{gguf::document{}, kernels};
+    load_options quiet = options;
+    quiet.progress.reset();
+    BITNET_CHECK(m.bind(document, threads, quiet, true));
     return m;
   }
 
@@ -60,15 +86,16 @@ class model {
   model(gguf::document document, Kernels kernels)
       : document_{std::move(document)}, kernels_{kernels} {}
 
-  [[nodiscard]] status bind(executor_ref threads, const load_options& options) {
+  [[nodiscard]] status bind(const gguf::document& document, executor_ref threads,
+                            const load_options& options, bool dry) {
     if (options.input == quant::activation_kind::float32)
       return error{errc::invalid_argument,
                    "integer kernels need int8 inputs; see arithmetic::exact", "input"};
-    const gguf::metadata& meta = document_.meta();
+    const gguf::metadata& meta = document.meta();
     BITNET_TRY(const auto name, meta.get<std::string_view>("general.architecture"));
     if (std::find(A::gguf_names.begin(), A::gguf_names.end(), name) == A::gguf_names.end())
       return error{errc::unsupported, "the file's architecture is another one", name};
-    const auto* tokens = document_.find("token_embd.weight");
+    const auto* tokens = document.find("token_embd.weight");
     if (tokens == nullptr)
       return error{errc::missing, "the file lacks this tensor", "token_embd.weight"};
     if (tokens->rows() < 1 || tokens->rows() > (std::uint64_t{1} << 30))
@@ -78,16 +105,21 @@ class model {
     A::configure(start);
     BITNET_TRY(decoder_.shape,
                read_hparams(meta, name, static_cast<std::size_t>(tokens->rows()), start));
-    return bind_tensors(decoder_.shape, *tokens, threads, options);
+    detail::weight_source source{document, store_, options.memory, dry};
+    BITNET_CHECK(bind_tensors(document, source, *tokens, threads, options));
+    plan_ = source.taken();
+    return {};
   }
 
-  [[nodiscard]] status bind_tensors(const nn::hparams& h, const gguf::tensor_info& tokens,
-                                    executor_ref threads, const load_options& options) {
+  [[nodiscard]] status bind_tensors(const gguf::document& document, detail::weight_source& source,
+                                    const gguf::tensor_info& tokens, executor_ref threads,
+                                    const load_options& options) {
+    const nn::hparams& h = decoder_.shape;
     // A hostile block_count must not make blocks that the file has no tensors for.
-    if (h.layers > document_.tensors().size())
+    if (h.layers > document.tensors().size())
       return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
-    detail::tensor_binder v{document_,  *kernels_, threads, options, A::bitnet_activations,
-                            h.norm_eps, floats_};
+    detail::tensor_binder v{document,  source, *kernels_, threads, options, A::bitnet_activations,
+                            h.norm_eps};
     v("token_embd", decoder_.embed, h.vocab, h.dim);
     decoder_.blocks.resize(h.layers);
     for (std::size_t i = 0; i < h.layers && v.ok(); ++i) {
@@ -102,24 +134,27 @@ class model {
     std::span<const float> factors;
     if (const auto* t = v.take("rope_freqs.weight")) {
       if (v.check_shape(*t, h.rope.dims / 2, 1)) factors = v.to_floats(*t);
+      if (source.dry()) factors = {};
       for (const float f : factors)
         if (!(f > 0.0F)) v.fail({errc::malformed, "rope factors must be above 0", t->name});
     }
     BITNET_CHECK(v.finish());
     BITNET_TRY(decoder_.frequencies, nn::rope_frequencies::make(h.rope, factors));
     count_bytes();
+    detail::model_fingerprint print{h};
+    for (auto& block : decoder_.blocks) block.tensors(print, h);
+    print("output_norm", decoder_.output_norm, h.dim);
+    print("output", decoder_.head.full, h.vocab, h.dim);
+    fingerprint_ = print.value();
     return {};
   }
 
   /// Visits layers by the same list that loads them.
   struct byte_counter {
     std::uint64_t read = 0;
-    std::uint64_t repacked = 0;
     template <class W>
     void operator()(std::string_view, const nn::linear<W>& l, std::size_t, std::size_t) {
       read += l.weight.read_bytes;
-      if (l.weight.storage == nn::weight_storage::tiled) repacked += l.weight.tiles.bytes();
-      repacked += l.weight.owned.size();
     }
     void operator()(std::string_view, const nn::rms_norm&, std::size_t) {}
   };
@@ -130,15 +165,15 @@ class model {
     const nn::head_screen& screen = decoder_.head.screen;
     bytes_per_token_ =
         screen.empty() ? v.read : v.read - decoder_.head.full.weight.read_bytes + screen.bytes();
-    weight_bytes_ = v.repacked + screen.bytes();
   }
 
   gguf::document document_;
   Kernels kernels_;
   nn::decoder<typename A::block> decoder_;
-  std::vector<aligned_buffer<float>> floats_;
+  detail::weight_store store_;
   std::uint64_t bytes_per_token_ = 0;
-  std::uint64_t weight_bytes_ = 0;
+  std::uint64_t fingerprint_ = 0;
+  weight_plan plan_;
 };
 
 /// Loads a model of a known architecture, repacking on `threads`. The result owns the document.

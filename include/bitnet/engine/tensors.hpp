@@ -2,61 +2,43 @@
 // Binds the tensors that an architecture lists to those of a file, checking every shape.
 #pragma once
 
-#include <bitnet/core/executor.hpp>
-#include <bitnet/core/result.hpp>
-#include <bitnet/engine/load_options.hpp>
-#include <bitnet/gguf/source.hpp>
+#include <bitnet/engine/matrices.hpp>
 #include <bitnet/nn/embedding.hpp>
 #include <bitnet/nn/norm.hpp>
-#include <bitnet/nn/output_head.hpp>
-#include <bitnet/quant/any.hpp>
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 BITNET_NAMESPACE_BEGIN
 
 namespace detail {
 
-/// The weight format of a file's tensor type; nothing for types that are no weights (i8, f64, ...).
-[[nodiscard]] inline std::optional<quant::format_id> format_of(gguf::tensor_type type,
-                                                               const load_options& options) {
-  using enum quant::format_id;
-  if (type == gguf::tensor_type::i2_s) return options.i2_s_arm ? i2_s_arm : i2_s;
-  if (type == gguf::tensor_type::q2_0_g128) return q2_0_g128;
-  const auto id = static_cast<quant::format_id>(type);
-  if (!quant::find_format(id)) return std::nullopt;
-  return id;
-}
-
-/// Ternary formats whose models were trained with BitNet's int8 activations, one scale for each
-/// token, whatever their architecture is. Q2_0 holds weight-only models, trained with floats.
-[[nodiscard]] constexpr bool is_bitnet_format(quant::format_id id) noexcept {
-  using enum quant::format_id;
-  return id == i2_s || id == i2_s_arm || id == tq1_0 || id == tq2_0 || id == iq1_bn || id == iq2_bn;
-}
+/// Tensors beside the output head that hold its screen, where the file has one
+/// (nn/head_screen.hpp).
+struct screen_names {
+  static constexpr std::string_view tiles = "output_screen.weight";
+  static constexpr std::string_view error = "output_screen.error";
+  static constexpr std::string_view magnitude = "output_screen.magnitude";
+};
 
 /// Finds, checks and converts tensors for one model. The first failure sticks: later calls do
 /// nothing, so a list of tensors reads without error handling.
 class tensor_binder {
  public:
-  /// `floats` receives the small tensors that are converted; it and the document must outlive the
-  /// bound layers.
-  tensor_binder(const gguf::document& document, const kernels::kernel_table& kernels,
-                executor_ref threads, const load_options& options, bool bitnet_activations,
-                float norm_eps, std::vector<aligned_buffer<float>>& floats)
+  /// What the bound layers refer to is in the document and the store of `source`, which must
+  /// outlive them.
+  tensor_binder(const gguf::document& document, weight_source& source,
+                const kernels::kernel_table& kernels, executor_ref threads,
+                const load_options& options, bool bitnet_activations, float norm_eps)
       : document_{&document},
-        kernels_{&kernels},
-        threads_{threads},
+        source_{&source},
+        matrices_{source, kernels, threads, options},
         options_{options},
-        floats_{&floats},
         norm_eps_{norm_eps},
         bitnet_activations_{bitnet_activations} {
-    for (const auto* t : document.tensors()) total_ += t->data.size();
+    for (const auto* t : document.tensors()) total_ += t->size;
   }
 
   /// Puts "blk.N." before the names that follow; an empty prefix for the model's own tensors.
@@ -78,12 +60,11 @@ class tensor_binder {
     if (!status_) return;
     const auto* t = require(std::string{name} + ".weight");
     if (t == nullptr || !check_shape(*t, cols, rows)) return;
-    bind_matrix(*t, layer, bitnet_activations_);
+    check(matrices_.bind<W>(*t, layer.weight, bitnet_activations_));
     if (const auto* s = take(std::string{name} + ".scale")) {
       if (!check_shape(*s, 1, 1)) return;
       const auto scale = to_floats(*s);
-      if (scale.empty()) return;
-      layer.weight.output_scale = scale[0];
+      if (status_ && !source_->dry()) layer.weight.output_scale = scale[0];
     }
     if (const auto* b = take(std::string{name} + ".bias")) {
       if (!check_shape(*b, rows, 1)) return;
@@ -96,9 +77,11 @@ class tensor_binder {
     if (!status_) return;
     const auto* t = require(std::string{name} + ".weight");
     if (t == nullptr || !check_shape(*t, dim, vocab)) return;
-    const auto format = weight_format_of(*t);
-    if (!format) return;
-    table.bytes = {t->data.data(), vocab, dim};
+    const auto format = matrices_.format(*t);
+    if (!format) return fail(format.error());
+    const auto bytes = source_->share(*t);
+    if (!bytes) return fail(bytes.error());
+    table.bytes = {*bytes, vocab, dim};
     table.decode = format->decode_row;
   }
 
@@ -106,31 +89,23 @@ class tensor_binder {
   /// each other, so integer kernels get both planes; most heads get a screen.
   void head(const gguf::tensor_info& t, nn::output_head& head, std::size_t vocab, std::size_t dim) {
     if (!status_ || !check_shape(t, dim, vocab)) return;
-    bind_matrix(t, head.full, false);
+    check(matrices_.bind<nn::any_format>(t, head.full.weight, false));
+    const auto* stored = take(screen_names::tiles);
+    const auto* error = take(screen_names::error);
+    const auto* magnitude = take(screen_names::magnitude);
     if (!status_) return;
     nn::weight_matrix& w = head.full.weight;
     if (w.storage == nn::weight_storage::tiled) w.input = quant::activation_kind::two_planes;
     if (options_.math != arithmetic::automatic || !options_.screen_head) return;
-    nn::weight_matrix source;
-    source.rows = w.rows;
-    source.cols = w.cols;
-    source.storage = w.storage;
-    source.bytes = {t.data.data(), w.rows, w.cols};
-    if (w.storage == nn::weight_storage::tiled) {
-      // Codes of fewer bits are read as fast; mins are not part of the screen's bound.
-      const quant::tile_plan& plan = w.tiles.plan();
-      if (plan.codes != quant::encoding::int8 || plan.has_mins) return;
-      source.storage = nn::weight_storage::decoded;
-      source.decode = w.decode;
-    } else if (!nn::detail::is_float(w.storage)) {
+    if (!gains_from_screen(w.storage, w.tiles.plan())) return;
+    if (stored == nullptr) {
+      // From tiles the exact weights would have to be put together again.
+      if (!gguf::as_tiled(t.type)) check(matrices_.make_screen(t, head));
       return;
     }
-    auto screen =
-        nn::make_head_screen(*kernels_, threads_, source, t.name,
-                             [&](std::span<const std::byte> bytes) { document_->forget(bytes); });
-    if (!screen) return fail(screen.error());
-    head.screen = *std::move(screen);
-    document_->forget(t.data);
+    if (error == nullptr || magnitude == nullptr)
+      return fail({errc::missing, "the screen of the output head lacks its bounds", stored->name});
+    bind_screen(*stored, *error, *magnitude, head.screen, vocab, dim);
   }
 
   /// An optional tensor, marked as used, or null.
@@ -138,26 +113,35 @@ class tensor_binder {
     const auto* t = document_->find(prefix_ + std::string{name});
     if (t != nullptr) {
       used_.push_back(t);
-      done_ += t->data.size();
+      done_ += t->size;
       if (options_.progress) (*options_.progress)(done_, total_);
     }
     return t;
   }
 
-  /// The values of a small tensor of any weight format, kept with the model.
+  /// The values of a small tensor of any weight format, kept with the model. In a dry run there is
+  /// only their number.
   [[nodiscard]] std::span<const float> to_floats(const gguf::tensor_info& t) {
-    const auto format = weight_format_of(t);
-    if (!format) return {};
-    auto values = aligned_buffer<float>::make(t.elements(), t.name);
-    if (!values) {
-      fail(values.error());
+    const auto format = matrices_.format(t);
+    if (!format) {
+      fail(format.error());
       return {};
     }
-    for (std::size_t r = 0; r < t.rows(); ++r)
-      format->decode_row({t.data.data(), t.rows(), t.cols()}, r,
-                         values->span().subspan(r * t.cols(), t.cols()));
-    floats_->push_back(*std::move(values));
-    return floats_->back().span();
+    const auto floats = source_->floats(t);
+    if (!floats) {
+      fail(floats.error());
+      return {};
+    }
+    if (floats->to_fill.empty()) return floats->values;
+    const auto bytes = source_->borrow(t);
+    if (!bytes) {
+      fail(bytes.error());
+      return {};
+    }
+    for (std::size_t r = 0; r < t.rows() && !source_->dry(); ++r)
+      format->decode_row({bytes->data, t.rows(), t.cols()}, r,
+                         floats->to_fill.subspan(r * t.cols(), t.cols()));
+    return floats->values;
   }
 
   /// Marks an error, or the first tensor that nothing used: a tensor that an architecture does not
@@ -190,105 +174,33 @@ class tensor_binder {
     return t;
   }
 
-  [[nodiscard]] std::optional<quant::format_info> weight_format_of(const gguf::tensor_info& t) {
-    const auto id = format_of(t.type, options_);
-    auto info = id ? quant::find_format(*id) : std::nullopt;
-    if (!info)
-      fail({errc::wrong_type, "a tensor of this type cannot hold weights", t.name, t.offset});
-    if (info && !info->accepts_shape(t.rows(), t.cols())) {
-      fail({errc::shape, "the shape is no whole number of blocks of its type", t.name, t.offset});
-      info.reset();
-    }
-    return info;
+  void check(const status& s) {
+    if (!s) fail(s.error());
   }
 
-  template <class W>
-  void bind_matrix(const gguf::tensor_info& t, nn::linear<W>& layer, bool bitnet_input) {
-    auto format = weight_format_of(t);
-    if (!format) return;
-    nn::weight_matrix& w = layer.weight;
-    w.rows = t.rows();
-    w.cols = t.cols();
-    w.bytes = {t.data.data(), w.rows, w.cols};
-    if constexpr (!std::is_same_v<W, nn::any_format>) {
-      constexpr quant::format_info wanted = quant::describe<W>();
-      if (wanted.decode_row != format->decode_row) {
-        if (!convert(t, *format, wanted, w)) return;
-        format = wanted;
-      }
-    }
-    w.decode = format->decode_row;
-    choose_storage(t, *format, bitnet_input, w);
-  }
-
-  /// Which kernels read the matrix, and how its input is represented.
-  void choose_storage(const gguf::tensor_info& t, const quant::format_info& format,
-                      bool bitnet_input, nn::weight_matrix& w) {
-    using quant::activation_kind;
-    const bool exact = options_.math == arithmetic::exact;
-    w.input = activation_kind::float32;
-    if (!exact && format.tileable) {
-      const bool per_token = bitnet_input || is_bitnet_format(*format_of(t.type, options_));
-      w.input = options_.input ? *options_.input
-                : per_token    ? activation_kind::per_token
-                               : activation_kind::per_block;
-      auto tiles = format.make_tiled(w.bytes, threads_, t.name);
-      if (!tiles) return fail(tiles.error());
-      document_->forget(t.data);
-      const std::size_t unit =
-          w.input == activation_kind::per_token ? tiles->plan().group : quant::activation_block;
-      if (std::min(unit, w.cols) > quant::max_unit_columns(format.tile))
-        return fail({errc::limit, "rows this long would overflow the integer sums", t.name});
-      w.tiles = *std::move(tiles);
-      w.storage = nn::weight_storage::tiled;
-      w.read_bytes = w.tiles.bytes();
-      w.owned = {};
-      w.bytes.data = nullptr;
+  /// The screen that a tiled file brings.
+  void bind_screen(const gguf::tensor_info& tiles, const gguf::tensor_info& error,
+                   const gguf::tensor_info& magnitude, nn::head_screen& screen, std::size_t vocab,
+                   std::size_t dim) {
+    if (!check_shape(tiles, dim, vocab) || !check_shape(error, vocab, 1) ||
+        !check_shape(magnitude, vocab, 1))
       return;
-    }
-    if (!exact && bitnet_input) w.input = activation_kind::per_token;
-    w.storage =
-        format.decode_row == &quant::decode_row<quant::dense_f32>    ? nn::weight_storage::f32
-        : format.decode_row == &quant::decode_row<quant::dense_f16>  ? nn::weight_storage::f16
-        : format.decode_row == &quant::decode_row<quant::dense_bf16> ? nn::weight_storage::bf16
-                                                                     : nn::weight_storage::decoded;
-    if (const auto bytes = format.tensor_bytes(w.rows, w.cols)) w.read_bytes = *bytes;
-  }
-
-  /// Repacks the tensor into a layer's own format W, through floats.
-  [[nodiscard]] bool convert(const gguf::tensor_info& t, const quant::format_info& from,
-                             const quant::format_info& to, nn::weight_matrix& w) {
-    if (to.pack == nullptr) {
-      fail({errc::wrong_type, "the tensor is of another format than the layer, which has no pack()",
-            t.name, t.offset});
-      return false;
-    }
-    const auto bytes = to.accepts_shape(w.rows, w.cols) ? to.tensor_bytes(w.rows, w.cols)
-                                                        : std::optional<std::uint64_t>{};
-    if (!bytes) {
-      fail({errc::shape, "the layer's format cannot hold a matrix of this shape", t.name});
-      return false;
-    }
-    auto values = aligned_buffer<float>::make(w.rows * w.cols, t.name);
-    auto packed = aligned_buffer<std::byte>::make(*bytes, t.name);
-    if (!values || !packed) {
-      fail(values ? packed.error() : values.error());
-      return false;
-    }
-    threads_.parallel_for(w.rows, [&](std::size_t r, std::size_t) {
-      from.decode_row(w.bytes, r, values->span().subspan(r * w.cols, w.cols));
-    });
-    to.pack(values->data(), w.rows, w.cols, packed->data());
-    w.owned = *std::move(packed);
-    w.bytes.data = w.owned.data();
-    return true;
+    const auto type = gguf::as_tiled(tiles.type);
+    const auto expected = nn::head_screen::plan(vocab, dim);
+    if (!type || plan_of(tiles, *type) != expected)
+      return fail({errc::wrong_type, "a screen of another layout than this version's", tiles.name,
+                   tiles.offset});
+    const auto bytes = source_->own(tiles, cache_line);
+    if (!bytes) return fail(bytes.error());
+    screen.tiles = quant::tiled_matrix::in_place(expected, *bytes);
+    screen.magnitude = to_floats(magnitude);
+    screen.error = to_floats(error);
   }
 
   const gguf::document* document_;
-  const kernels::kernel_table* kernels_;
-  executor_ref threads_;
+  weight_source* source_;
+  matrix_binder matrices_;
   load_options options_;
-  std::vector<aligned_buffer<float>>* floats_;
   status status_;
   std::string prefix_;
   std::vector<const gguf::tensor_info*> used_;

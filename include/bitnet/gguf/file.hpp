@@ -23,7 +23,8 @@ struct tensor_info {
   std::uint32_t n_dims = 0;  ///< as stored, 0 to 4
   tensor_type type = tensor_type::f32;
   std::uint64_t offset = 0;         ///< of the first byte, from the start of its file
-  std::span<const std::byte> data;  ///< exactly the bytes that type and dimensions ask for
+  std::uint64_t size = 0;           ///< bytes, exactly what type and dimensions ask for
+  std::span<const std::byte> data;  ///< those bytes; empty if the file is read by a byte_reader
 
   /// Weights in a row.
   [[nodiscard]] constexpr std::uint64_t cols() const noexcept { return dims[0]; }
@@ -35,9 +36,9 @@ struct tensor_info {
   [[nodiscard]] constexpr std::uint64_t elements() const noexcept { return cols() * rows(); }
 };
 
-/// The tables of one GGUF file. Owns its tables but not the file's bytes, which must outlive it.
-/// Move-only; views taken from it stay valid when it moves. Immutable, so any number of threads may
-/// read it.
+/// The tables of one GGUF file. Owns its tables but not the bytes they are in, which must outlive
+/// it. Move-only; views taken from it stay valid when it moves. Immutable, so any number of threads
+/// may read it.
 class file {
  public:
   /// 2 or 3.
@@ -46,7 +47,10 @@ class file {
   [[nodiscard]] std::uint32_t alignment() const noexcept { return alignment_; }
   /// Where the data section begins.
   [[nodiscard]] std::uint64_t data_offset() const noexcept { return data_offset_; }
+  /// The file, or as much of it as holds its tables.
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  /// Bytes of the whole file.
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] const metadata& meta() const noexcept { return meta_; }
   /// In file order.
   [[nodiscard]] std::span<const tensor_info> tensors() const noexcept { return tensors_; }
@@ -67,6 +71,7 @@ class file {
   metadata meta_;
   std::vector<tensor_info> tensors_;
   std::vector<std::uint32_t> sorted_;  // positions by name
+  std::uint64_t size_ = 0;
   std::uint64_t data_offset_ = 0;
   std::uint32_t version_ = 0;
   std::uint32_t alignment_ = default_alignment;

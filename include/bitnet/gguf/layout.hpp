@@ -81,10 +81,11 @@ struct pending_tensor {
 }
 
 /// Gives each tensor its bytes, or says which one does not lie where a tensor may.
+/// `bytes` is the whole file, or nothing if tensors are read in another way.
 [[nodiscard]] inline status place(std::span<tensor_info> tensors, std::span<pending_tensor> pending,
-                                  std::span<const std::byte> bytes, std::uint64_t data_offset,
-                                  std::uint32_t alignment) noexcept {
-  const std::uint64_t data_size = bytes.size() - data_offset;
+                                  std::span<const std::byte> bytes, std::uint64_t file_size,
+                                  std::uint64_t data_offset, std::uint32_t alignment) noexcept {
+  const std::uint64_t data_size = file_size - data_offset;
   std::vector<std::uint32_t> order(tensors.size());
   for (std::size_t i = 0; i < order.size(); ++i) {
     order[i] = static_cast<std::uint32_t>(i);
@@ -121,7 +122,9 @@ struct pending_tensor {
       return error{errc::malformed, "the tensor overlaps another one", t.name, p.info_offset};
     if (*size != 0) end = p.offset + *size;
     t.offset = data_offset + p.offset;
-    t.data = bytes.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(*size));
+    t.size = *size;
+    if (!bytes.empty())
+      t.data = bytes.subspan(static_cast<std::size_t>(t.offset), static_cast<std::size_t>(*size));
   }
   return {};
 }

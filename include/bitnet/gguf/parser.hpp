@@ -59,18 +59,36 @@ class cursor {
 
 class parser {
  public:
-  explicit parser(std::span<const std::byte> bytes) noexcept : in_{bytes} { file_.bytes_ = bytes; }
+  /// A file that lies whole in memory.
+  explicit parser(std::span<const std::byte> bytes) noexcept : parser{bytes, bytes.size()} {
+    whole_ = true;
+  }
+  /// The first bytes of a file of `size` bytes; its tensors have no data then.
+  parser(std::span<const std::byte> bytes, std::uint64_t size) noexcept : in_{bytes} {
+    file_.bytes_ = bytes;
+    file_.size_ = size;
+  }
 
   [[nodiscard]] result<file> run() noexcept {
-    BITNET_CHECK(read_header());
-    BITNET_CHECK(read_metadata());
-    BITNET_CHECK(read_alignment());
-    BITNET_CHECK(read_tensors());
+    const auto tables = read_tables();
+    wants_more_ = !tables && tables.error().code() == errc::truncated;
+    BITNET_CHECK(tables);
     BITNET_CHECK(place_tensors());
     return std::move(file_);
   }
 
+  /// After a failure: whether the tables go on behind the given bytes.
+  [[nodiscard]] bool wants_more() const noexcept { return wants_more_; }
+
  private:
+  [[nodiscard]] status read_tables() noexcept {
+    BITNET_CHECK(read_header());
+    BITNET_CHECK(read_metadata());
+    BITNET_CHECK(read_alignment());
+    BITNET_CHECK(read_layout_version());
+    return read_tensors();
+  }
+
   // The least that an entry can take: what bounds a count before anything is allocated for it.
   static constexpr std::uint64_t least_entry_bytes = 8 + 1 + 4 + 1;       // key, tag, value
   static constexpr std::uint64_t least_tensor_bytes = 8 + 1 + 4 + 4 + 8;  // name, n, type, offset
@@ -214,6 +232,21 @@ class parser {
     return {};
   }
 
+  /// A file of tiled tensors says how they are laid out; a layout of the future is not guessed.
+  [[nodiscard]] status read_layout_version() noexcept {
+    const metadata_value* v = file_.meta_.find(layout_key);
+    if (v == nullptr) return {};
+    BITNET_TRY(const auto version, v->as<std::uint32_t>(layout_key));
+    if (version != layout_version)
+      return error{
+          errc::unsupported,
+          "the file's tiles have another layout than this version reads; tile the original "
+          "model again",
+          layout_key, v->offset()};
+    has_layout_ = true;
+    return {};
+  }
+
   [[nodiscard]] status read_tensors() noexcept {
     auto& tensors = file_.tensors_;
     const auto expected = static_cast<std::size_t>(std::min(n_tensors_, reserve_at_most));
@@ -266,8 +299,9 @@ class parser {
     return {};
   }
 
-  [[nodiscard]] static status check_type(tensor_info& t, std::uint32_t id,
-                                         std::uint64_t at) noexcept {
+  [[nodiscard]] status check_type(tensor_info& t, std::uint32_t id,
+                                  std::uint64_t at) const noexcept {
+    if (tiled_type::in_family(id)) return check_tiled(t, id, at);
     const type_info* info = find_file_type(id);
     if (info == nullptr || info->refusal != nullptr) {
       std::string what{t.name};
@@ -285,14 +319,28 @@ class parser {
     return {};
   }
 
+  [[nodiscard]] status check_tiled(tensor_info& t, std::uint32_t id,
+                                   std::uint64_t at) const noexcept {
+    if (!tiled_type::of(id))
+      return error{errc::unknown,
+                   "this tiled tensor type is not known: the file was made for another version",
+                   std::string{t.name} + " (type " + std::to_string(id) + ')', at};
+    if (!has_layout_)
+      return error{errc::missing, "the file has tiled tensors but does not say their layout",
+                   layout_key, at};
+    t.type = static_cast<tensor_type>(id);
+    return {};
+  }
+
   [[nodiscard]] status place_tensors() noexcept {
     const auto start = checked_align(in_.position(), file_.alignment_);
-    const std::uint64_t size = file_.bytes_.size();
+    const std::uint64_t size = file_.size_;
     // A file of metadata alone may end without padding.
     file_.data_offset_ = start && *start <= size ? *start : size;
     if (file_.tensors_.empty()) return {};
     if (!start || *start > size) return truncated("the file ends before its tensor data");
-    return place(file_.tensors_, pending_, file_.bytes_, file_.data_offset_, file_.alignment_);
+    const auto bytes = whole_ ? file_.bytes_ : std::span<const std::byte>{};
+    return place(file_.tensors_, pending_, bytes, size, file_.data_offset_, file_.alignment_);
   }
 
   /// Fills `order` with positions sorted by name; the position of an entry whose name occurred
@@ -317,6 +365,9 @@ class parser {
   std::vector<pending_tensor> pending_;
   std::uint64_t n_tensors_ = 0;
   std::uint64_t n_keys_ = 0;
+  bool has_layout_ = false;
+  bool wants_more_ = false;
+  bool whole_ = false;
 };
 
 }  // namespace detail

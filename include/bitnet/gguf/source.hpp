@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where the bytes of a model come from: mapped files or the caller's memory, in one part or
-// several.
+// Where the bytes of a model come from: mapped files, the caller's memory or the caller's readers,
+// in one part or several.
 #pragma once
 
 #include <bitnet/gguf/os.hpp>
 #include <bitnet/gguf/parser.hpp>
+#include <bitnet/gguf/reader.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,8 +55,9 @@ inline constexpr std::string_view split_count_key = "split.count";
 inline constexpr std::string_view split_tensors_key = "split.tensors.count";
 
 /// A model as stored: one GGUF file or all parts of a split one, with one list of tensors. Owns
-/// its mappings, but not memory given to view(). Move-only; tensors and metadata stay where they
-/// are when it moves. Immutable, so any number of threads may read it.
+/// its mappings, but not memory given to view() or readers given to read(). Move-only; tensors and
+/// metadata stay where they are when it moves. Any number of threads may use it, but for
+/// read_tensor() one at a time where there are readers.
 class document {
  public:
   /// Maps and parses a file. If it is the first part of a split model, named
@@ -97,6 +101,26 @@ class document {
     return d;
   }
 
+  /// Reads the tables of a model through the caller's readers, one for each part, in order. They
+  /// must live until the model is loaded; tensors are read one at a time then.
+  /// Errors: those of parse() and of the readers; limit for tables of more than 1 GiB.
+  [[nodiscard]] static result<document> read(std::span<const reader_ref> parts) {
+    document d;
+    if (parts.empty()) return error{errc::invalid_argument, "there are no parts"};
+    for (const reader_ref& part : parts) {
+      BITNET_TRY(detail::read_head head, detail::read_tables(part));
+      d.heads_.push_back(std::move(head.bytes));
+      d.parts_.push_back(std::move(head.tables));
+    }
+    d.readers_.assign(parts.begin(), parts.end());
+    BITNET_TRY(const std::uint64_t count, d.part_count({}));
+    if (count != parts.size())
+      return error{errc::invalid_argument, "the model has another number of parts than given",
+                   split_count_key};
+    BITNET_CHECK(d.join());
+    return d;
+  }
+
   /// Metadata of the model: that of the first part.
   [[nodiscard]] const metadata& meta() const noexcept { return parts_.front().meta(); }
   /// The parsed parts; one for a file that is not split.
@@ -116,6 +140,29 @@ class document {
     if (t == nullptr) return error{errc::missing, "the file lacks this tensor", name};
     return t;
   }
+
+  /// Copies out.size() bytes of a tensor of this document, from byte `offset` of it on, which must
+  /// be there. Errors of readers, and errc::io after close_readers(), name the tensor and the place
+  /// in its file.
+  [[nodiscard]] status read_tensor(const tensor_info& t, std::uint64_t offset,
+                                   std::span<std::byte> out) const {
+    BITNET_ASSERT(offset <= t.size && out.size() <= t.size - offset, "read_tensor() out of range");
+    if (out.empty()) return {};
+    if (!t.data.empty()) {
+      std::memcpy(out.data(), t.data.data() + offset, out.size());
+      return {};
+    }
+    for (std::size_t i = 0; i < readers_.size(); ++i) {
+      const std::span<const tensor_info> in_part = parts_[i].tensors();
+      if (!std::less_equal<>{}(in_part.data(), &t) ||
+          !std::less<>{}(&t, in_part.data() + in_part.size()))
+        continue;
+      return detail::read_exactly(readers_[i], parts_[i].size(), t.offset + offset, out, t.name);
+    }
+    return error{errc::io, "the reader of the file was closed", t.name, t.offset + offset};
+  }
+  /// Forgets the readers, so that they need not live any longer.
+  void close_readers() noexcept { readers_.clear(); }
 
   /// Lets the system take back the memory of these bytes, part of a tensor's data: they are read
   /// from the file again on the next access. Does nothing for bytes given to view().
@@ -199,6 +246,8 @@ class document {
   }
 
   std::vector<mapped_file> mappings_;
+  std::vector<reader_ref> readers_;               // one for each part, or none
+  std::vector<aligned_buffer<std::byte>> heads_;  // what they read
   std::vector<file> parts_;
   std::vector<const tensor_info*> tensors_;
 };
@@ -215,6 +264,14 @@ class document {
 [[nodiscard]] inline result<document> view(
     std::span<const std::span<const std::byte>> parts) noexcept {
   return document::view(parts);
+}
+/// Reads the tables of a model through the caller's reader; see document::read().
+[[nodiscard]] inline result<document> read(reader_ref reader) {
+  return document::read(std::span{&reader, 1});
+}
+/// The same for all parts of a split model.
+[[nodiscard]] inline result<document> read(std::span<const reader_ref> parts) {
+  return document::read(parts);
 }
 
 }  // namespace gguf

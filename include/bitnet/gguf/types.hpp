@@ -4,6 +4,7 @@
 
 #include <bitnet/core/checked.hpp>
 #include <bitnet/core/error.hpp>
+#include <bitnet/gguf/tiled_type.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,7 @@ struct limits {
   static constexpr std::uint64_t string_bytes = std::uint64_t{1} << 30;
   static constexpr std::uint64_t array_count = std::uint64_t{1} << 30;
   static constexpr std::uint64_t tensor_name_bytes = 63;
+  static constexpr std::uint64_t table_bytes = std::uint64_t{1} << 30;  ///< of files read in pieces
   static constexpr std::uint32_t dimensions = 4;
   static constexpr std::uint32_t alignment = std::uint32_t{1} << 20;
 };
@@ -84,7 +86,8 @@ inline constexpr std::uint32_t value_type_count = 13;
 
 /// Tensor types that this library stores and reads. Values are the ids in the file, but for
 /// `q2_0_g128`: published files have two block sizes under id 42, and the parser tells them apart
-/// by size (see parser.hpp). Its own value never occurs in a file.
+/// by size (see parser.hpp). Its own value never occurs in a file. Ids of tiled_type are values of
+/// this type too, beside the enumerators.
 enum class tensor_type : std::uint32_t {
   f32 = 0,
   f16 = 1,
@@ -115,21 +118,24 @@ enum class tensor_type : std::uint32_t {
 }
 
 /// How the weights of a tensor lie in bytes: each row is a header and then whole blocks; the
-/// tensor ends with a tail. Where `flat` is set, blocks run on from row to row.
+/// tensor ends with a tail. Where `flat` is set, blocks run on from row to row. Where `tiled` is
+/// set, the tensor is as that type says, and nothing else matters.
 struct storage_rule {
   std::uint32_t block_weights = 0;
   std::uint32_t block_bytes = 0;
   std::uint32_t row_header_bytes = 0;
   std::uint32_t tensor_tail_bytes = 0;
   bool flat = false;
+  std::optional<tiled_type> tiled = std::nullopt;
 
   /// Whether `rows` rows of `cols` weights (their product fits in 64 bits) are whole blocks.
   [[nodiscard]] constexpr bool whole_blocks(std::uint64_t cols, std::uint64_t rows) const noexcept {
-    return (flat ? cols * rows : cols) % block_weights == 0;
+    return tiled || (flat ? cols * rows : cols) % block_weights == 0;
   }
   /// Bytes of such a tensor, or nothing if they do not fit in 64 bits.
   [[nodiscard]] constexpr std::optional<std::uint64_t> bytes(std::uint64_t cols,
                                                              std::uint64_t rows) const noexcept {
+    if (tiled) return tiled->bytes(cols, rows);
     if (flat) {
       const auto weights = checked_mul(cols, rows);
       const auto blocks =
@@ -241,14 +247,25 @@ static_assert(find_type(42)->id == 42 && find_type(0)->id == 0 && find_type(143)
   return id == static_cast<std::uint32_t>(tensor_type::q2_0_g128) ? nullptr : find_type(id);
 }
 
+/// A tensor type as a tiled one, if it is one.
+[[nodiscard]] constexpr std::optional<tiled_type> as_tiled(tensor_type t) noexcept {
+  return tiled_type::of(static_cast<std::uint32_t>(t));
+}
+
 /// Name of a tensor type, for listings and messages.
 [[nodiscard]] constexpr std::string_view name_of(tensor_type t) noexcept {
+  if (const auto tiled = as_tiled(t)) return tiled->name();
   const type_info* info = find_type(static_cast<std::uint32_t>(t));
   return info != nullptr ? info->name : std::string_view{"unknown"};
 }
 
-/// Storage of a type of the enumeration.
+/// Storage of a type of the enumeration, or of a tiled one.
 [[nodiscard]] constexpr storage_rule storage_of(tensor_type t) noexcept {
+  if (const auto tiled = as_tiled(t)) {
+    storage_rule rule;
+    rule.tiled = tiled;
+    return rule;
+  }
   const type_info* info = find_type(static_cast<std::uint32_t>(t));
   BITNET_ASSERT(info != nullptr && info->refusal == nullptr, "not a value of tensor_type");
   return info->storage;

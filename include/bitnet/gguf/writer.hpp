@@ -184,8 +184,8 @@ class writer {
   template <class Range>
   [[nodiscard]] status set_range(std::string_view key, const Range& range) noexcept {
     using element = std::ranges::range_value_t<const Range&>;
-    const auto count = static_cast<std::uint64_t>(
-        std::ranges::distance(std::ranges::begin(range), std::ranges::end(range)));
+    std::uint64_t count = 0;  // libc++ 13 has no std::ranges::distance
+    for (auto at = std::ranges::begin(range); at != std::ranges::end(range); ++at) ++count;
     if (key == alignment_key) return error{errc::invalid_argument, "the alignment is a u32", key};
     if (count > limits::array_count) return error{errc::limit, "the array is too long", key};
     BITNET_CHECK(add_key(key, value_type::array));

@@ -17,6 +17,22 @@
 #endif
 #endif
 
+#if BITNET_ARCH_AARCH64
+#if defined(__linux__) || defined(__FreeBSD__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#if !defined(WIN32_LEAN_AND_MEAN)
+#define WIN32_LEAN_AND_MEAN
+#endif
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#endif
+#include <windows.h>
+#endif
+#endif
+
 BITNET_NAMESPACE_BEGIN
 namespace isa {
 
@@ -26,6 +42,9 @@ struct cpu_features {
   bool avx_vnni = false;
   bool avx512 = false;  ///< F, BW, DQ and VL
   bool avx512_vnni = false;
+  bool neon = false;  ///< part of every 64-bit ARM processor
+  bool neon_dotprod = false;
+  bool neon_i8mm = false;
 };
 
 #if BITNET_ARCH_X86_64 && !defined(BITNET_X86_INTRINSICS_HEADER)
@@ -58,8 +77,51 @@ BITNET_REGION_END
 }  // namespace detail
 #endif
 
-/// Asks the machine. Costs a few cpuid instructions, which a virtual machine may trap: call it when
-/// a model is loaded, not in a loop. Keeps no state.
+#if BITNET_ARCH_AARCH64
+namespace detail {
+
+/// What the operating system says of an ARM processor, whose own registers programs may not read.
+/// A system without a question to ask leaves what the compiler's flags promise.
+struct arm_features {
+  bool dot = BITNET_FLAGS_NEON_DOTPROD != 0;
+  bool i8mm = BITNET_FLAGS_NEON_I8MM != 0;
+};
+
+[[nodiscard]] inline arm_features ask_system() noexcept {
+  arm_features f;
+#if defined(__linux__) || defined(__FreeBSD__)
+  // By number (HWCAP_ASIMDDP, HWCAP2_I8MM): C libraries older than the processors lack the names.
+#if defined(__linux__)
+  const unsigned long one = getauxval(AT_HWCAP), two = getauxval(AT_HWCAP2);
+#else
+  unsigned long one = 0, two = 0;
+  if (elf_aux_info(AT_HWCAP, &one, static_cast<int>(sizeof one)) != 0) one = 0;
+  if (elf_aux_info(AT_HWCAP2, &two, static_cast<int>(sizeof two)) != 0) two = 0;
+#endif
+  f.dot = (one >> 20 & 1U) != 0;
+  f.i8mm = (two >> 13 & 1U) != 0;
+#elif defined(__APPLE__)
+  const auto has = [](const char* name) {
+    int yes = 0;
+    std::size_t size = sizeof yes;
+    return sysctlbyname(name, &yes, &size, nullptr, 0) == 0 && yes != 0;
+  };
+  f.dot = has("hw.optional.arm.FEAT_DotProd");
+  f.i8mm = has("hw.optional.arm.FEAT_I8MM");
+#elif defined(_WIN32)
+  // By number (PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE):
+  // older versions of the headers lack the names. A system that does not know one says no.
+  f.dot = IsProcessorFeaturePresent(43) != 0;
+  f.i8mm = IsProcessorFeaturePresent(66) != 0;
+#endif
+  return f;
+}
+
+}  // namespace detail
+#endif
+
+/// Asks the machine. Costs a few cpuid instructions, which a virtual machine may trap, or calls of
+/// the system: call it when a model is loaded, not in a loop. Keeps no state.
 [[nodiscard]] inline cpu_features detect() noexcept {
   cpu_features f;
 #if defined(BITNET_X86_INTRINSICS_HEADER)
@@ -80,6 +142,11 @@ BITNET_REGION_END
       f.avx2 && zmm && bit(seven.b, 16) && bit(seven.b, 30) && bit(seven.b, 17) && bit(seven.b, 31);
   f.avx512_vnni = f.avx512 && bit(seven.c, 11);
   f.avx_vnni = f.avx2 && seven.a >= 1 && bit(detail::cpuid(7, 1).a, 4);
+#elif BITNET_ARCH_AARCH64
+  const detail::arm_features system = detail::ask_system();
+  f.neon = true;
+  f.neon_dotprod = system.dot;
+  f.neon_i8mm = system.dot && system.i8mm;
 #endif
   return f;
 }
@@ -97,6 +164,14 @@ template <tag I>
     return f.avx_vnni;
   else if constexpr (std::is_same_v<I, avx2>)
     return f.avx2;
+  else
+#elif BITNET_ARCH_AARCH64
+  if constexpr (std::is_same_v<I, neon_i8mm>)
+    return f.neon_i8mm;
+  else if constexpr (std::is_same_v<I, neon_dotprod>)
+    return f.neon_dotprod;
+  else if constexpr (std::is_same_v<I, neon>)
+    return f.neon;
   else
 #endif
     return std::is_same_v<I, scalar>;

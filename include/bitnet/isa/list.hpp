@@ -20,6 +20,8 @@ struct list {
 #if BITNET_ARCH_X86_64
 /// Every instruction set whose kernels this build contains.
 using compiled = list<scalar, avx2, avx_vnni, avx512, avx512_vnni>;
+#elif BITNET_ARCH_AARCH64
+using compiled = list<scalar, neon, neon_dotprod, neon_i8mm>;
 #else
 using compiled = list<scalar>;
 #endif
@@ -33,6 +35,12 @@ using native = avx512;
 using native = avx_vnni;
 #elif BITNET_FLAGS_AVX2
 using native = avx2;
+#elif BITNET_FLAGS_NEON_I8MM
+using native = neon_i8mm;
+#elif BITNET_FLAGS_NEON_DOTPROD
+using native = neon_dotprod;
+#elif BITNET_ARCH_AARCH64
+using native = neon;
 #else
 using native = scalar;
 #endif

@@ -34,6 +34,21 @@ struct avx512_vnni : avx512 {
 };
 #endif
 
+#if BITNET_ARCH_AARCH64
+/// Advanced SIMD as every 64-bit ARM processor has it (Cortex-A53 and A72, Raspberry Pi 3 and 4).
+struct neon : scalar {
+  static constexpr std::string_view name = "neon";
+};
+/// NEON with 8-bit dot products (Cortex-A55 and A76, Neoverse N1, Apple A11; Raspberry Pi 5).
+struct neon_dotprod : neon {
+  static constexpr std::string_view name = "neon_dotprod";
+};
+/// And with products of 8-bit matrices (Cortex-X2 and A510, Neoverse V1 and N2, Apple M2).
+struct neon_i8mm : neon_dotprod {
+  static constexpr std::string_view name = "neon_i8mm";
+};
+#endif
+
 /// An instruction set: derives from scalar and has a name.
 template <class I>
 concept tag = std::derived_from<I, scalar> && requires {

@@ -17,6 +17,11 @@
 #include <bitnet/kernels/x86/avx512_tiled.hpp>
 #include <bitnet/kernels/x86/avx512_vnni.hpp>
 #include <bitnet/kernels/x86/avx_vnni.hpp>
+#elif BITNET_ARCH_AARCH64
+#include <bitnet/kernels/arm/neon.hpp>
+#include <bitnet/kernels/arm/neon_dotprod.hpp>
+#include <bitnet/kernels/arm/neon_i8mm.hpp>
+#include <bitnet/kernels/arm/neon_tiled.hpp>
 #endif
 
 #include <string_view>
@@ -60,6 +65,12 @@ using on_avx2::tabulate;
 using on_avx2::vnni::gemm_tiled;
 using on_avx512::gemm_tiled;
 using on_avx512::vnni::gemm_tiled;
+#elif BITNET_ARCH_AARCH64
+BITNET_FLOAT_KERNELS_OF(on_neon);
+using on_neon::gemm_tiled;
+using on_neon::tabulate;
+using on_neon::dotprod::gemm_tiled;
+using on_neon::i8mm::gemm_tiled;
 #endif
 #undef BITNET_FLOAT_KERNELS_OF
 

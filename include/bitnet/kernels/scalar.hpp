@@ -7,6 +7,7 @@
 // would differ.
 #pragma once
 
+#include <bitnet/core/bit_cast.hpp>
 #include <bitnet/core/half.hpp>
 #include <bitnet/core/math.hpp>
 #include <bitnet/isa/region.hpp>
@@ -111,7 +112,7 @@ BITNET_INLINE f32x16 min(f32x16 a, f32x16 b) noexcept {
 }
 BITNET_INLINE f32x16 abs(f32x16 a) noexcept {
   return each([&](std::size_t i) {
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(a.v[i]) & 0x7fffffffU);
+    return bit_cast<float>(bit_cast<std::uint32_t>(a.v[i]) & 0x7fffffffU);
   });
 }
 BITNET_INLINE f32x16 negate(f32x16 a) noexcept {
@@ -132,8 +133,7 @@ BITNET_INLINE f32x16 zero_nan(f32x16 a) noexcept {
 /// 2^n for whole n in [-126, 127]; any value otherwise. Adding 1.5 * 2^23 leaves n in the low bits.
 BITNET_INLINE f32x16 power_of_two(f32x16 n) noexcept {
   return each([&](std::size_t i) {
-    return std::bit_cast<float>((std::bit_cast<std::uint32_t>(n.v[i] + 12582912.0F) << 23) +
-                                0x3f800000U);
+    return bit_cast<float>((bit_cast<std::uint32_t>(n.v[i] + 12582912.0F) << 23) + 0x3f800000U);
   });
 }
 /// The one order of every sum: lane j += lane j + 8, then + 4, + 2, + 1.

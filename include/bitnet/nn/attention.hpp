@@ -87,6 +87,9 @@ template <class C>
   }
   const std::size_t group = h.heads / h.kv_heads;
   const std::size_t together = std::min(rows.size(), detail::attention_rows);
+  // A step that may be stopped has shorter pieces where each row reads much.
+  const std::size_t batch =
+      c.control == nullptr ? together : std::clamp<std::size_t>(64 / used, 1, together);
   const std::size_t padded = round_up(h.head_dim, quant::kv_lanes);
   const std::size_t queries = c.concurrency() * together * group;
   detail::attention_scratch all;
@@ -113,22 +116,21 @@ template <class C>
   c.each_row(rows.size(),
              [&](std::size_t r) { detail::store_row(c, rows[r], k.row(r), v.row(r)); });
   if (!spread) {
-    c.parallel(ceil_div(rows.size(), together) * h.kv_heads,
-               [&](std::size_t i, std::size_t worker) {
-                 const std::size_t kv = i % h.kv_heads;
-                 const std::size_t begin = i / h.kv_heads * together;
-                 const std::size_t end = std::min(begin + together, rows.size());
-                 for (std::size_t r = begin; r < end;) {
-                   const std::size_t next = detail::end_of_run(rows, r, end);
-                   auto task = detail::attention_of(c, r, next - r, kv, q, scratch_of(worker));
-                   task.out = out.row(r) + kv * group * h.head_dim;
-                   task.out_stride = out.stride;
-                   task.head_stride = h.head_dim;
-                   task.finish = true;
-                   c.kernels().attend(task);
-                   r = next;
-                 }
-               });
+    c.parallel(ceil_div(rows.size(), batch) * h.kv_heads, [&](std::size_t i, std::size_t worker) {
+      const std::size_t kv = i % h.kv_heads;
+      const std::size_t begin = i / h.kv_heads * batch;
+      const std::size_t end = std::min(begin + batch, rows.size());
+      for (std::size_t r = begin; r < end;) {
+        const std::size_t next = detail::end_of_run(rows, r, end);
+        auto task = detail::attention_of(c, r, next - r, kv, q, scratch_of(worker));
+        task.out = out.row(r) + kv * group * h.head_dim;
+        task.out_stride = out.stride;
+        task.head_stride = h.head_dim;
+        task.finish = true;
+        c.kernels().attend(task);
+        r = next;
+      }
+    });
     return out;
   }
   const auto part_of = [&](std::size_t r, std::size_t head, std::size_t chunk) {

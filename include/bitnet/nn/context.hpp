@@ -11,6 +11,7 @@
 #include <bitnet/nn/hparams.hpp>
 #include <bitnet/nn/kv_cache.hpp>
 #include <bitnet/nn/profile.hpp>
+#include <bitnet/nn/step_control.hpp>
 
 #include <algorithm>
 
@@ -68,8 +69,10 @@ struct static_kernels {
 }
 
 /// Passed to every layer of a step. Layers take scratch from it, run their kernels through it, and
-/// touch numbers only inside `parallel` or `each_row`: a measuring context skips those, so that one
-/// dry run tells how much scratch a model needs, whatever its layers are.
+/// touch numbers only inside its loops (`parallel`, `pieces`, `each_row`, `once`): a measuring
+/// context skips those, so that one dry run tells how much scratch a model needs, whatever its
+/// layers are, and so does one whose step was stopped; see step_control. Which loops there are may
+/// depend on the rows of the step and on numbers that a loop left in scratch.
 template <class Kernels = dynamic_kernels>
 class context {
  public:
@@ -113,35 +116,58 @@ class context {
   };
   [[nodiscard]] frame scope() noexcept { return frame{*scratch_}; }
 
+  /// Whether loops are skipped, so that scratch holds no numbers to decide by.
+  [[nodiscard]] bool skipping() const noexcept {
+    return measuring() || (control != nullptr && control->stopped());
+  }
+
   /// task(index, worker) for each index below n, on the executor's threads.
   void parallel(std::size_t n, parallel_task task) const {
     if (measuring()) return;
-    if (n == 1) {
-      task(0, 0);
-    } else {
-      threads_.parallel_for(n, task);
-    }
+    if (control == nullptr) return spread(n, task);
+    control->loop(n, concurrency(), [&](std::size_t first, std::size_t last) {
+      spread(last - first, [&](std::size_t i, std::size_t worker) {
+        if (!control->noticed()) task(first + i, worker);
+      });
+    });
   }
 
   /// task(first, last, worker) for runs that together are [0, n), piece_count of them.
   template <class F>
   void pieces(std::size_t n, F&& task) const {
-    if (n == 0) return;
-    const std::size_t count = piece_count(n, concurrency());
-    parallel(count, [&](std::size_t piece, std::size_t worker) {
-      task(n * piece / count, n * (piece + 1) / count, worker);
-    });
+    if (measuring() || n == 0) return;
+    const auto run = [&](std::size_t begin, std::size_t end) {
+      const std::size_t size = end - begin, count = piece_count(size, concurrency());
+      spread(count, [&](std::size_t piece, std::size_t worker) {
+        if (control == nullptr || !control->noticed())
+          task(begin + size * piece / count, begin + size * (piece + 1) / count, worker);
+      });
+    };
+    if (control == nullptr) return run(0, n);
+    control->loop(n, concurrency(), run);
   }
 
   /// f(row) for each row below n. A few rows are cheaper than waking threads.
   template <class F>
   void each_row(std::size_t n, F&& f) const {
     if (measuring()) return;
-    if (n < 4) {
-      for (std::size_t r = 0; r < n; ++r) f(r);
-    } else {
-      threads_.parallel_for(n, [&](std::size_t r, std::size_t) { f(r); });
-    }
+    const auto run = [&](std::size_t begin, std::size_t end) {
+      if (n < 4) {
+        for (std::size_t r = begin; r < end; ++r) f(r);
+      } else {
+        spread(end - begin, [&](std::size_t i, std::size_t) { f(begin + i); });
+      }
+    };
+    if (control == nullptr) return run(0, n);
+    control->loop(n, n < 4 ? 1 : concurrency(), run);
+  }
+
+  /// f() as a loop of one item: for what is done once on the calling thread.
+  template <class F>
+  void once(F&& f) const {
+    if (measuring()) return;
+    if (control == nullptr) return f();
+    control->loop(1, 1, [&](std::size_t, std::size_t) { f(); });
   }
 
   /// While it lives, the step's time belongs to that part; without a profile it costs a test.
@@ -151,13 +177,27 @@ class context {
 
   /// Where time is accounted for, or null. Set by the session.
   step_profile* profile = nullptr;
+  /// What may stop the step, or null. Set by the session.
+  step_control* control = nullptr;
   /// The layer that runs now, which selects keys and values. Set by the decoder.
   std::size_t layer = 0;
+  void begin_layer(std::size_t index) noexcept {
+    layer = index;
+    if (control != nullptr) control->layer();
+  }
   /// Rotation angles of each row: [rows][rope.dims / 2]. Set by the decoder.
   const float* rope_cos = nullptr;
   const float* rope_sin = nullptr;
 
  private:
+  void spread(std::size_t n, parallel_task task) const {
+    if (n == 1) {
+      task(0, 0);
+    } else {
+      threads_.parallel_for(n, task);
+    }
+  }
+
   Kernels kernels_;
   executor_ref threads_;
   arena* scratch_;

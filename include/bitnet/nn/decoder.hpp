@@ -32,18 +32,19 @@ struct decoder {
     frequencies.angles(c);
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const auto scope = c.scope();
-      c.layer = i;
+      c.begin_layer(i);
       blocks[i](c, x);
     }
     std::size_t wanted = 0;
     for (std::size_t r = 0; r < x.rows; ++r)
       if (c.measuring() || c.rows()[r].wants_logits) ++wanted;
     auto last = c.make(wanted, x.cols);
-    if (c.measuring()) return last;
-    for (std::size_t r = 0, at = 0; r < x.rows; ++r)
-      if (c.rows()[r].wants_logits)
-        c.kernels().rms_norm(x.row(r), output_norm.weight.data(), output_norm.eps, last.row(at++),
-                             x.cols);
+    c.once([&] {
+      for (std::size_t r = 0, at = 0; r < x.rows; ++r)
+        if (c.rows()[r].wants_logits)
+          c.kernels().rms_norm(x.row(r), output_norm.weight.data(), output_norm.eps, last.row(at++),
+                               x.cols);
+    });
     return last;
   }
 

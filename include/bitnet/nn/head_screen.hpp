@@ -25,14 +25,33 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// Owns the copy. Empty where none would help: binary and ternary heads.
+/// The copy, in memory of its own or in a file's. Empty where none would help: binary and ternary
+/// heads. Move-only.
 struct head_screen {
-  quant::tiled_matrix tiles;        ///< encoding int8, one scale for each `group` columns
-  aligned_buffer<float> error;      ///< [rows], at least |w - v|
-  aligned_buffer<float> magnitude;  ///< [rows], at least |v|
+  quant::tiled_matrix tiles;         ///< encoding int8, one scale for each `group` columns
+  std::span<const float> error;      ///< [rows], at least |w - v|
+  std::span<const float> magnitude;  ///< [rows], at least |v|
+  aligned_buffer<float> norms;       ///< holds both, if they are the screen's own
   static constexpr std::size_t group = 128;
 
-  [[nodiscard]] bool empty() const noexcept { return error.size() == 0; }
+  /// What the copy of a rows x cols matrix needs.
+  [[nodiscard]] static constexpr quant::tile_plan plan(std::size_t rows,
+                                                       std::size_t cols) noexcept {
+    return quant::plan_tiles(rows, cols, quant::encoding::int8, group, true);
+  }
+  /// Memory for the screen of a rows x cols matrix; errc::out_of_memory names `what`.
+  [[nodiscard]] static result<head_screen> make(std::size_t rows, std::size_t cols,
+                                                std::string_view what,
+                                                memory_source memory = {}) noexcept {
+    head_screen s;
+    BITNET_TRY(s.tiles, quant::tiled_matrix::make(plan(rows, cols), what, memory));
+    BITNET_TRY(s.norms, aligned_buffer<float>::uninitialized(2 * rows, what, false, memory));
+    s.error = std::span<const float>{s.norms.span()}.first(rows);
+    s.magnitude = std::span<const float>{s.norms.span()}.last(rows);
+    return s;
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return error.empty(); }
   [[nodiscard]] std::size_t bytes() const noexcept {
     return tiles.bytes() + (error.size() + magnitude.size()) * sizeof(float);
   }
@@ -88,32 +107,27 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
 
 }  // namespace detail
 
-/// The screen of a matrix of floats or, with storage `decoded`, of any format; empty if weights are
-/// infinite or NaN or too large to bound. `done` is told, on any thread, which bytes of a float
-/// matrix have been read and are not needed any more. errc::out_of_memory names `what`.
-[[nodiscard]] inline result<head_screen> make_head_screen(
-    const kernels::kernel_table& k, executor_ref threads, const weight_matrix& w,
-    std::string_view what, function_ref<void(std::span<const std::byte>)> done) noexcept {
-  head_screen s;
-  quant::tile_plan plan;
-  plan.rows = w.rows;
-  plan.cols = w.cols;
-  plan.group = plan.source_group = head_screen::group;
-  plan.codes = quant::encoding::int8;
-  plan.f16_scales = true;
+/// Floats of scratch memory that each worker needs to fill the screen of such a matrix.
+[[nodiscard]] inline std::size_t screen_scratch(const weight_matrix& w) noexcept {
+  return detail::is_float(w.storage) ? 0 : quant::tile_rows * round_up(w.cols, 16);
+}
+
+/// Fills the screen, made for its shape, of a matrix of floats or, with storage `decoded`, of any
+/// format. `scratch` has screen_scratch floats for each worker; `done` is told, on any thread,
+/// which bytes of a float matrix have been read and are not needed any more. False if weights are
+/// infinite or NaN or too large to bound: such a screen is of no use.
+[[nodiscard]] inline bool fill_head_screen(const kernels::kernel_table& k, executor_ref threads,
+                                           const weight_matrix& w, std::span<float> scratch,
+                                           function_ref<void(std::span<const std::byte>)> done,
+                                           head_screen& s) noexcept {
+  const quant::tile_plan& plan = s.tiles.plan();
   const std::size_t groups = ceil_div(w.cols, plan.group);
   const std::size_t per_line = quant::columns_per_line(plan.codes);
   const std::size_t lines = ceil_div(w.cols, per_line);
-  plan.lines = plan.tiles() * lines * quant::line_bytes;
-  plan.scales = plan.tiles() * groups * quant::tile_rows;
-  BITNET_TRY(s.tiles, quant::tiled_matrix::make(plan, what));
-  BITNET_TRY(s.error, aligned_buffer<float>::make(w.rows, what));
-  BITNET_TRY(s.magnitude, aligned_buffer<float>::make(w.rows, what));
-
   const bool is_float = detail::is_float(w.storage);
-  const std::size_t decoded = is_float ? 0 : quant::tile_rows * w.cols;
-  BITNET_TRY(auto rows_memory,
-             aligned_buffer<float>::uninitialized(decoded * threads.concurrency(), what));
+  const std::size_t each = screen_scratch(w);
+  float* const error = s.norms.data();
+  float* const magnitude = error + w.rows;
   const quant::tile_destination to = s.tiles.destination();
   // Group by group, so that the 16 rows of a tile meet in the first cache level.
   const auto pack = [&](std::size_t tile, float* whole) {
@@ -150,24 +164,35 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
         }
     }
     for (std::size_t r = 0; r < rows; ++r) {
-      s.error[first_row + r] = head_screen::length(lost[r], w.cols);
-      s.magnitude[first_row + r] = head_screen::length(kept[r], w.cols);
+      error[first_row + r] = head_screen::length(lost[r], w.cols);
+      magnitude[first_row + r] = head_screen::length(kept[r], w.cols);
     }
   };
   constexpr std::size_t run = 32;  // tiles; some megabytes of the matrix
   threads.parallel_for(ceil_div(plan.tiles(), run), [&](std::size_t i, std::size_t worker) {
     const std::size_t first = i * run, last = std::min(first + run, plan.tiles());
     for (std::size_t tile = first; tile < last; ++tile)
-      pack(tile, rows_memory.data() + worker * decoded);
+      pack(tile, is_float ? nullptr : scratch.data() + worker * each);
     if (!is_float) return;
     const std::size_t row = detail::row_bytes(w);
     const std::size_t end = std::min(last * quant::tile_rows, w.rows);
     done({w.bytes.data + first * quant::tile_rows * row, (end - first * quant::tile_rows) * row});
   });
+  s.tiles.clear_padding();
   const auto usable = [](float length) { return length < 1e15F; };  // false for NaN
-  if (std::all_of(s.error.span().begin(), s.error.span().end(), usable) &&
-      std::all_of(s.magnitude.span().begin(), s.magnitude.span().end(), usable))
-    return s;
+  return std::all_of(s.error.begin(), s.error.end(), usable) &&
+         std::all_of(s.magnitude.begin(), s.magnitude.end(), usable);
+}
+
+/// Memory and contents at once, on the heap; empty if it is of no use. errc::out_of_memory names
+/// `what`.
+[[nodiscard]] inline result<head_screen> make_head_screen(
+    const kernels::kernel_table& k, executor_ref threads, const weight_matrix& w,
+    std::string_view what, function_ref<void(std::span<const std::byte>)> done) noexcept {
+  BITNET_TRY(auto screen, head_screen::make(w.rows, w.cols, what));
+  BITNET_TRY(auto scratch,
+             aligned_buffer<float>::uninitialized(screen_scratch(w) * threads.concurrency(), what));
+  if (fill_head_screen(k, threads, w, scratch.span(), done, screen)) return screen;
   return head_screen{};
 }
 

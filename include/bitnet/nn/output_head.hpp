@@ -6,6 +6,7 @@
 #include <bitnet/nn/linear.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <limits>
 
@@ -27,15 +28,21 @@ struct output_head {
   /// logits(). `out` is [rows][count]; what is missing (logits of NaN or -infinity) has id -1.
   template <class C>
   void best(C& c, activations state, matrix_view<scored_token> out) const {
-    for (std::size_t r = 0; r < out.rows && !c.measuring(); ++r)
-      std::fill(out[r].begin(), out[r].end(), nobody);
-    if (!screen.empty() && screened(c, state, out)) return;
+    c.once([&] {
+      for (std::size_t r = 0; r < out.rows; ++r) std::fill(out[r].begin(), out[r].end(), nobody);
+    });
+    // In memory that what follows leaves alone: a step that goes on later does not decide again.
+    auto* const choice = c.template take<shortlist>(1);
+    if (!screen.empty()) {
+      screened(c, state, out, *choice);
+      if (c.skipping() ? !c.measuring() : choice->found) return;
+    }
     const auto scope = c.scope();
     const auto scores = logits(c, state);
-    if (c.measuring()) return;
-    for (std::size_t r = 0; r < scores.rows; ++r)
+    c.each_row(scores.rows, [&](std::size_t r) {
       for (std::size_t i = 0; i < scores.cols; ++i)
         offer(out[r], {scores.row(r)[i], static_cast<token>(i)});
+    });
   }
 
  private:
@@ -52,10 +59,15 @@ struct output_head {
     best[at] = s;
   }
 
+  /// The rows that may matter. None are found if the state cannot be bounded or if they are many.
+  struct shortlist {
+    std::size_t count;
+    bool found;
+  };
+
   /// The same by the screen: scores from the copy, then exact ones of the rows that may matter.
-  /// False if the state cannot be bounded or too many rows may matter; nothing is in `out` then.
   template <class C>
-  [[nodiscard]] bool screened(C& c, activations state, matrix_view<scored_token> out) const {
+  void screened(C& c, activations state, matrix_view<scored_token> out, shortlist& list) const {
     const auto scope = c.scope();
     const weight_matrix& w = full.weight;
     const std::size_t tiles = ceil_div(w.rows, quant::tile_rows);
@@ -90,42 +102,58 @@ struct output_head {
                                   factors[r].of_magnitude, lower.row(r) + first,
                                   upper.row(r) + first, end - row});
     });
-    if (c.measuring()) return false;
-
-    std::size_t count = 0;
-    for (std::size_t r = 0; r < state.rows; ++r) {
-      const auto f = factors[r];
-      if (!(f.of_error < 1e15F && f.of_magnitude < 1e15F)) return false;
-      // The k-th largest of the tiles' bounds is at most that of the rows', so none is lost.
-      const std::size_t k = std::min(out.cols, tiles) - 1;
-      const auto sorted = lower[r];
-      std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k),
-                       sorted.end(), std::greater<>{});
-      const float threshold = out.cols > tiles ? nobody.logit : sorted[k];
-      for (std::size_t tile = 0; tile < tiles; ++tile) {
-        if (!(upper.row(r)[tile] >= threshold)) continue;
-        const std::size_t end = std::min((tile + 1) * quant::tile_rows, w.rows);
-        for (std::size_t i = tile * quant::tile_rows; i < end; ++i) {
-          const float bound = screen.error[i] * f.of_error + screen.magnitude[i] * f.of_magnitude;
-          if (rough.row(r)[i] + bound * 1.0001F < threshold) continue;
-          if (count == room) return false;
-          ids[count++] = i;
-        }
-      }
-    }
-    std::sort(ids, ids + count);  // rows of several states: each once, in the order of memory
-    count = static_cast<std::size_t>(std::unique(ids, ids + count) - ids);
+    c.once([&] {
+      list.count = 0;
+      list.found = select(state.rows, out.cols, rough, lower, upper, factors, {ids, room}, list);
+    });
+    if (c.skipping() || !list.found) return;
     const std::size_t unit = w.storage == weight_storage::tiled ? quant::tile_rows : 1;
-    c.pieces(count, [&](std::size_t first, std::size_t last, std::size_t) {
+    c.pieces(list.count, [&](std::size_t first, std::size_t last, std::size_t) {
       for (std::size_t i = first; i < last; ++i) {
         const std::size_t row = ids[i] / unit * unit;
         if (i != 0 && ids[i - 1] / unit * unit == row) continue;  // with the one before it
         detail::multiply_rows(c, full, in, exact, row, std::min(row + unit, w.rows), {});
       }
     });
-    for (std::size_t r = 0; r < state.rows; ++r)
-      for (std::size_t i = 0; i < count; ++i)
+    c.each_row(state.rows, [&](std::size_t r) {
+      for (std::size_t i = 0; i < list.count; ++i)
         offer(out[r], {exact.row(r)[ids[i]], static_cast<token>(ids[i])});
+    });
+  }
+
+  /// The ids of rows that may be among the `best` best of one of `states` states, in order.
+  [[nodiscard]] bool select(std::size_t states, std::size_t best, activations rough,
+                            activations lower, activations upper,
+                            const head_screen::factors* factors, std::span<std::size_t> ids,
+                            shortlist& list) const noexcept {
+    const weight_matrix& w = full.weight;
+    const std::size_t tiles = lower.cols;
+    std::size_t count = 0;
+    for (std::size_t r = 0; r < states; ++r) {
+      const auto f = factors[r];
+      if (!(f.of_error < 1e15F && f.of_magnitude < 1e15F)) return false;
+      // The k-th largest of the tiles' bounds is at most that of the rows', so none is lost.
+      const std::size_t k = std::min(best, tiles) - 1;
+      const auto sorted = lower[r];
+      // A screen from a file may hold anything; NaN would put sorting out of order.
+      if (std::any_of(sorted.begin(), sorted.end(), [](float x) { return std::isnan(x); }))
+        return false;
+      std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k),
+                       sorted.end(), std::greater<>{});
+      const float threshold = best > tiles ? nobody.logit : sorted[k];
+      for (std::size_t tile = 0; tile < tiles; ++tile) {
+        if (!(upper.row(r)[tile] >= threshold)) continue;
+        const std::size_t end = std::min((tile + 1) * quant::tile_rows, w.rows);
+        for (std::size_t i = tile * quant::tile_rows; i < end; ++i) {
+          const float bound = screen.error[i] * f.of_error + screen.magnitude[i] * f.of_magnitude;
+          if (rough.row(r)[i] + bound * 1.0001F < threshold) continue;
+          if (count == ids.size()) return false;
+          ids[count++] = i;
+        }
+      }
+    }
+    std::sort(ids.data(), ids.data() + count);  // of several states: each once, as in memory
+    list.count = static_cast<std::size_t>(std::unique(ids.data(), ids.data() + count) - ids.data());
     return true;
   }
 };

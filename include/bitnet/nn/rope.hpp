@@ -2,6 +2,7 @@
 // Rotary position embedding: frequencies at load, angles once for each step, rotation in place.
 #pragma once
 
+#include <bitnet/core/elementary.hpp>
 #include <bitnet/core/memory.hpp>
 #include <bitnet/nn/context.hpp>
 
@@ -12,9 +13,10 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// Angle per position of each rotated pair, and the factor on cos and sin.
+/// Angle per position of each rotated pair, and the factor on cos and sin. The same bits on every
+/// platform: no function of the C library, and no product of floating point that feeds a sum.
 struct rope_frequencies {
-  aligned_buffer<double> per_position;  ///< [dims / 2], radians
+  aligned_buffer<elementary::turns> per_position;  ///< [dims / 2]
   float magnitude = 1.0F;
 
   /// theta_i = base^(-2i / dims), divided by factors[i] if given (Llama 3 stores such a tensor),
@@ -24,10 +26,13 @@ struct rope_frequencies {
                                                      std::span<const float> factors) noexcept {
     rope_frequencies f;
     const std::size_t pairs = h.dims / 2;
-    BITNET_TRY(f.per_position, aligned_buffer<double>::make(pairs, "rope frequencies"));
-    const double base = h.base;
+    BITNET_TRY(f.per_position, aligned_buffer<elementary::turns>::make(pairs, "rope frequencies"));
+    const std::int64_t log_base = elementary::log2(h.base);
     const double dims = static_cast<double>(h.dims);
-    const double squeeze = h.scaling == rope_scaling::none ? 1.0 : 1.0 / h.factor;
+    const double factor = h.scaling == rope_scaling::none ? 1.0 : h.factor;
+    const auto log2 = [](double x) {
+      return static_cast<double>(elementary::log2(x)) * elementary::log_unit;
+    };
     f.magnitude = h.attention_factor;
     double low = 0.0;
     double high = 0.0;
@@ -35,22 +40,25 @@ struct rope_frequencies {
       const auto pair_that_turns = [&](double times) {
         const double period =
             static_cast<double>(h.original_context) / (times * 2.0 * std::numbers::pi);
-        return dims * std::log(period) / (2.0 * std::log(base));
+        return dims * log2(period) / (2.0 * log2(h.base));
       };
       low = std::max(0.0, std::floor(pair_that_turns(32.0)));
       high = std::min(dims - 1.0, std::ceil(pair_that_turns(1.0)));
-      f.magnitude *=
-          static_cast<float>(std::fma(0.1, std::log(static_cast<double>(h.factor)), 1.0));
+      // 1 + 0.1 ln(factor)
+      f.magnitude *= static_cast<float>(1.0 + log2(factor) / (10.0 * std::numbers::log2e));
     }
     for (std::size_t i = 0; i < pairs; ++i) {
-      double theta = std::pow(base, -2.0 * static_cast<double>(i) / dims);
+      const auto n = static_cast<std::int64_t>(pairs), k = static_cast<std::int64_t>(i);
+      const std::int64_t exponent = log_base / n * k + log_base % n * k / n;
+      double theta = elementary::exp2(-exponent);
       if (i < factors.size()) theta /= factors[i];
       double keep = 0.0;
       if (h.scaling == rope_scaling::yarn) {
         const double ramp = (static_cast<double>(i) - low) / std::max(0.001, high - low);
         keep = 1.0 - std::clamp(ramp, 0.0, 1.0);
       }
-      f.per_position[i] = theta * std::fma(squeeze, 1.0 - keep, keep);
+      const double share = keep + (1.0 - keep) / factor;
+      f.per_position[i] = elementary::to_turns(theta * share / (2.0 * std::numbers::pi));
     }
     return f;
   }
@@ -62,11 +70,11 @@ struct rope_frequencies {
     float* cos = c.template take<float>(c.rows().size() * pairs);
     float* sin = c.template take<float>(c.rows().size() * pairs);
     c.each_row(c.rows().size(), [&](std::size_t r) {
-      const auto position = static_cast<double>(c.rows()[r].position);
+      const auto position = static_cast<elementary::turns>(c.rows()[r].position);
       for (std::size_t i = 0; i < pairs; ++i) {
-        const double angle = position * per_position[i];
-        cos[r * pairs + i] = static_cast<float>(std::cos(angle)) * magnitude;
-        sin[r * pairs + i] = static_cast<float>(std::sin(angle)) * magnitude;
+        const auto [sine, cosine] = elementary::sincos(position * per_position[i]);
+        cos[r * pairs + i] = cosine * magnitude;
+        sin[r * pairs + i] = sine * magnitude;
       }
     });
     c.rope_cos = cos;

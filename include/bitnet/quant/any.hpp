@@ -122,6 +122,11 @@ struct format_info {
   decode_row_function decode_row = nullptr;
   result<tiled_matrix> (*make_tiled)(packed_rows w, executor_ref threads,
                                      std::string_view what) noexcept = nullptr;
+  tile_plan (*plan_tiles)(std::size_t rows, std::size_t cols, bool one_scale) noexcept = nullptr;
+  void (*fill_tiles)(packed_rows w, executor_ref threads, std::span<float> scratch,
+                     tiled_matrix& to) noexcept = nullptr;
+  bool (*has_one_scale)(packed_rows w, executor_ref threads,
+                        std::span<float> scratch) noexcept = nullptr;
   void (*pack)(const float* weights, std::size_t rows, std::size_t cols,
                std::byte* out) noexcept = nullptr;
 };
@@ -139,6 +144,9 @@ template <weight_format F>
     info.tile = F::tile;
     info.ternary = F::tile == encoding::ternary2;
     info.make_tiled = &make_tiled<F>;
+    info.plan_tiles = &plan_tiles<F>;
+    info.fill_tiles = &fill_tiles<F>;
+    info.has_one_scale = &has_one_scale<F>;
   }
   if constexpr (requires { typename F::value_type; }) info.dense = true;
   if constexpr (requires { &pack<F>; }) info.pack = &pack<F>;

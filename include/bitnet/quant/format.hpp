@@ -23,7 +23,8 @@ struct packed_rows {
   std::size_t cols = 0;
 };
 
-/// How codes lie in a 64-byte tile line; see tile.hpp.
+/// How codes lie in a 64-byte tile line; see tile.hpp. Values are in the tensor types of tiled
+/// files (gguf/tiled_type.hpp): new ones go to the end.
 enum class encoding : std::uint8_t {
   ternary2,  ///< 2-bit codes 0..3 for the values -1, 0, +1, +2
   binary,    ///< 1-bit codes 0, 1 for the values -1, +1

@@ -24,17 +24,19 @@ inline constexpr std::size_t kv_lanes = 16;
 /// definition (see kernels/body/attend.inc), so changing it changes logits in the last bits.
 inline constexpr std::size_t kv_chunk = 256;
 
-/// A view of the keys and values of one KV head of one layer, in memory that it does not own:
-/// [chunk][keys | values | scales], in the order in which attention reads them.
+/// A view of the keys and values of one KV head of one layer, in pages that it does not own. A page
+/// holds one chunk of positions of every head; within it, head after head, lie [keys | values |
+/// scales], in the order in which attention reads them.
 ///
 /// Keys are panels of 16 positions, [panel][dimension][16]: a score is a sum down a lane, so that
 /// no sum is folded across lanes. Values are panels of 16 dimensions, [panel][position][16]. In q8
 /// panels the int8 numbers of two consecutive dimensions (of positions, for values) alternate, as
 /// multiplying in pairs wants them, and the scales, [2][position], follow: x is about q * scale.
 struct kv_head {
-  std::byte* memory = nullptr;
-  std::size_t capacity = 0;  ///< positions, a multiple of 16
-  std::size_t dim = 0;       ///< elements of a key or value
+  std::byte* const* pages = nullptr;  ///< one for each chunk
+  std::size_t index = 0;              ///< of this head in a page
+  std::size_t capacity = 0;           ///< positions, a multiple of 16
+  std::size_t dim = 0;                ///< elements of a key or value
   kv_type type = kv_type::f16;
 
   /// Elements of a key or value in memory.
@@ -56,7 +58,7 @@ struct kv_head {
     return std::min(kv_chunk, capacity - chunk * kv_chunk);
   }
   [[nodiscard]] constexpr std::byte* start(std::size_t chunk) const noexcept {
-    return memory + chunk * kv_chunk * position_bytes(type, dim);
+    return pages[chunk] + index * length(chunk) * position_bytes(type, dim);
   }
   /// The chunk's keys: panel p is position 16 p of the chunk and the 15 after it.
   [[nodiscard]] constexpr std::byte* keys(std::size_t chunk, std::size_t panel) const noexcept {

@@ -2,6 +2,7 @@
 // SentencePiece BPE: merges of characters by score, bytes where the vocabulary has no character.
 #pragma once
 
+#include <bitnet/core/bit_cast.hpp>
 #include <bitnet/text/merge_chain.hpp>
 #include <bitnet/text/string_table.hpp>
 #include <bitnet/text/unicode.hpp>
@@ -80,7 +81,7 @@ class spm_scores {
  private:
   /// Scores as integers that grow as scores fall, never `joined::never`.
   [[nodiscard]] static std::uint32_t order_of(float score) noexcept {
-    const auto bits = std::bit_cast<std::uint32_t>(score + 0.0F);  // -0 is 0
+    const auto bits = bit_cast<std::uint32_t>(score + 0.0F);  // -0 is 0
     const std::uint32_t ascending = (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
     return std::min(~ascending, joined::never - 1);
   }

@@ -32,10 +32,12 @@ BITNET_INLINE __m256i broadcast_four(const std::int8_t* p) noexcept {
 /// How far ahead of the line in use a decoder asks for memory.
 inline constexpr std::size_t line_prefetch = 2048;
 
+#include <bitnet/kernels/body/tile_ends.inc>
+
 /// Codes times activations by pairs: maddubs gives 16-bit sums of two products. Planes follow each
 /// other by 16-bit shifts: what crosses from a byte into the one below it never reaches the bits
 /// in use.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = E == quant::encoding::int8 ? 0 : quant::meaning(E).offset;
 
@@ -247,8 +249,6 @@ inline tag tabulate(tag self, const quant::quantized_rows& x, std::size_t row) n
     }
   return self;
 }
-
-#include <bitnet/kernels/body/tile_ends.inc>
 
 #include <bitnet/kernels/body/lookup.inc>
 #include <bitnet/kernels/body/tiled.inc>

@@ -22,8 +22,10 @@ BITNET_INLINE __m512i broadcast_four(const std::int8_t* p) noexcept {
 }
 using on_avx2::line_prefetch;
 
+#include <bitnet/kernels/body/tile_ends.inc>
+
 /// Codes times activations by pairs, as in avx2_tiled.hpp, where the bounds are shown.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = E == quant::encoding::int8 ? 0 : quant::meaning(E).offset;
 
@@ -190,8 +192,6 @@ struct lookup {
     return _mm256_add_epi16(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
   }
 };
-
-#include <bitnet/kernels/body/tile_ends.inc>
 
 #include <bitnet/kernels/body/lookup.inc>
 #include <bitnet/kernels/body/tile_blocks.inc>

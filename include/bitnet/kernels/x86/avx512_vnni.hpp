@@ -12,122 +12,102 @@ namespace on_avx512::vnni {
 using tag = isa::avx512_vnni;
 
 /// Codes times activations straight into 32-bit sums, which may wrap on the way: what is left after
-/// the offset is exact.
+/// the offset is exact. Many tokens unpack codes as they go: on Zen 4 that takes ports which dot
+/// products leave idle.
 struct dots {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
+  static constexpr std::size_t lines_in_turn = 20, most_tokens = 8;
+  static constexpr bool multiplies_bits = true;
+
+  /// Few tokens take several chains of sums, to hide the latency of one dot product after another.
+  template <quant::encoding E, std::size_t T>
+  static constexpr std::size_t chains = T > 8 || E == quant::encoding::int8 ? 1
+                                        : T == 1                            ? 4
+                                                                            : 2;
+  template <quant::encoding E, std::size_t T>
+  using sums = __m512i[chains<E, T>][T];
+
+  template <quant::encoding E, std::size_t T>
+  static BITNET_INLINE void start(sums<E, T>& s, std::size_t t, i32x16 value) noexcept {
+    s[0][t] = value.v;
+    BITNET_UNROLL
+    for (std::size_t k = 1; k < chains<E, T>; ++k) s[k][t] = _mm512_setzero_si512();
+  }
+  template <quant::encoding E, std::size_t T>
+  static BITNET_INLINE i32x16 total(const sums<E, T>& s, std::size_t t) noexcept {
+    __m512i sum = s[0][t];
+    BITNET_UNROLL
+    for (std::size_t k = 1; k < chains<E, T>; ++k) sum = _mm512_add_epi32(sum, s[k][t]);
+    return {sum};
+  }
 
   template <quant::encoding E, std::size_t T>
   static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
-                                const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
-    constexpr std::size_t planes = E == quant::encoding::int8 ? 1 : 4;
-    // Few tokens take several chains of sums, to hide the latency of one dot product after another.
-    constexpr std::size_t chains = planes == 1 ? 1 : T == 1 ? 4 : T == 2 ? 2 : 1;
-    const __m512i mask = _mm512_set1_epi8(3);
-    __m512i chain[chains][T];
+                                const std::int8_t* const (&x)[T], sums<E, T>& s) noexcept {
+    sums<E, T> chain;  // a copy, which GCC keeps in registers
     BITNET_UNROLL
-    for (std::size_t t = 0; t < T; ++t) {
-      chain[0][t] = sums[t].v;
-      BITNET_UNROLL
-      for (std::size_t k = 1; k < chains; ++k) chain[k][t] = _mm512_setzero_si512();
-    }
+    for (std::size_t k = 0; k < chains<E, T>; ++k) BITNET_UNROLL
+    for (std::size_t t = 0; t < T; ++t) chain[k][t] = s[k][t];
+    constexpr std::size_t planes = quant::columns_per_line(E) / 4;
+    const __m512i mask = _mm512_set1_epi8(3);
+    const bit_expander bits;
     std::size_t column = 0;
     for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
-      if constexpr (T == 1) prefetch(line + line_prefetch);
       __m512i codes = load_line(line);
+      BITNET_KEEP_ORDER(codes);  // one load, not one for each use
       BITNET_UNROLL
       for (std::size_t p = 0; p < planes; ++p) {
-        const __m512i now = planes == 1 ? codes : _mm512_and_si512(codes, mask);
+        const __m512i now = E == quant::encoding::binary     ? bits(line, p)
+                            : E == quant::encoding::ternary2 ? _mm512_and_si512(codes, mask)
+                                                             : codes;
         BITNET_UNROLL
         for (std::size_t t = 0; t < T; ++t) {
-          __m512i& sum = chain[p % chains][t];
-          sum = _mm512_dpbusd_epi32(sum, now, broadcast_four(x[t] + column + 4 * p));
+          __m512i& sum = chain[p % chains<E, T>][t];
+          sum = _mm512_dpbusd_epi32(sum, now, broadcast_four(x[t] + column));
+          BITNET_KEEP_ORDER(sum);
         }
         codes = _mm512_srli_epi16(codes, 2);
-      }
-      column += 4 * planes;
-    }
-    BITNET_UNROLL
-    for (std::size_t t = 0; t < T; ++t) {
-      BITNET_UNROLL
-      for (std::size_t k = 1; k < chains; ++k)
-        chain[0][t] = _mm512_add_epi32(chain[0][t], chain[k][t]);
-      sums[t].v = chain[0][t];
-    }
-  }
-};
-
-/// Unpacked codes for many tokens; see body/tile_blocks.inc. 2 tiles by 12 tokens are 24 sums, so
-/// that 24 instructions share 14 loads, and none waits for the one before it.
-struct blocks {
-  static constexpr std::size_t tiles = 2, tokens = 12;
-  template <quant::encoding E>
-  static constexpr bool serves = true;
-
-  template <quant::encoding E>
-  static BITNET_INLINE void unpack(const std::uint8_t* line, std::size_t count,
-                                   std::uint8_t* codes) noexcept {
-    if constexpr (E == quant::encoding::binary) {
-      unpack_bits(line, count, codes);
-    } else {
-      on_avx512::blocks::unpack<E>(line, count, codes);
-    }
-  }
-
-  template <std::size_t R>
-  static BITNET_INLINE void add(const std::uint8_t* const (&codes)[R], std::size_t steps,
-                                const std::int8_t* const (&x)[tokens],
-                                i32x16 (&sums)[R][tokens]) noexcept {
-    __m512i s[R][tokens];
-    BITNET_UNROLL
-    for (std::size_t r = 0; r < R; ++r) {
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < tokens; ++t) s[r][t] = sums[r][t].v;
-    }
-    for (std::size_t i = 0; i < steps; ++i) {
-      __m512i used[R];
-      BITNET_UNROLL
-      for (std::size_t r = 0; r < R; ++r) used[r] = load_line(codes[r] + 64 * i);
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < tokens; ++t) {
-        const __m512i in = broadcast_four(x[t] + 4 * i);
-        BITNET_UNROLL
-        for (std::size_t r = 0; r < R; ++r) s[r][t] = _mm512_dpbusd_epi32(s[r][t], used[r], in);
+        column += 4;
       }
     }
     BITNET_UNROLL
-    for (std::size_t r = 0; r < R; ++r) {
-      BITNET_UNROLL
-      for (std::size_t t = 0; t < tokens; ++t) sums[r][t].v = s[r][t];
-    }
+    for (std::size_t k = 0; k < chains<E, T>; ++k) BITNET_UNROLL
+    for (std::size_t t = 0; t < T; ++t) s[k][t] = chain[k][t];
   }
 
  private:
-  /// Bits as 0 and 2, so that 1 less is the weight. Many tokens pay for it: an instruction for 64
-  /// products is then less than looking them up takes.
-  static BITNET_INLINE void unpack_bits(const std::uint8_t* line, std::size_t count,
-                                        std::uint8_t* codes) noexcept {
-    // Byte 4 * r + i of a vector comes from where row r lies in the 16 bytes of 8 columns.
-    alignas(64) std::uint8_t rows[64], bits[2][64];
-    for (std::size_t i = 0; i < 64; ++i) {
-      rows[i] =
-          static_cast<std::uint8_t>(quant::place_in_line(quant::encoding::binary, i / 4, 0).byte);
-      bits[0][i] = static_cast<std::uint8_t>(1U << i % 4);
-      bits[1][i] = static_cast<std::uint8_t>(16U << i % 4);
+  /// Turns the bits of 8 columns into bytes of 0 and 2, so that 1 less is the weight.
+  struct bit_expander {
+    __m512i rows, low, high, two;
+    BITNET_INLINE bit_expander() noexcept {
+      // Byte 4 * r + i comes from where row r lies in the 16 bytes of 8 columns.
+      constexpr auto row = [](std::size_t r) {
+        const std::size_t byte = quant::place_in_line(quant::encoding::binary, r, 0).byte;
+        return static_cast<int>(0x01010101U * static_cast<std::uint32_t>(byte));
+      };
+      rows =
+          _mm512_setr_epi32(row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), row(8),
+                            row(9), row(10), row(11), row(12), row(13), row(14), row(15));
+      low = _mm512_set1_epi32(0x08040201);
+      high = _mm512_slli_epi32(low, 4);
+      two = _mm512_set1_epi8(2);
     }
-    const __m512i from = load_line(rows), low = load_line(bits[0]), high = load_line(bits[1]);
-    const __m512i two = _mm512_set1_epi8(2);
-    for (std::size_t i = 0; i < 4 * count; ++i, line += 16, codes += 128) {
-      const __m512i bytes = _mm512_shuffle_epi8(
-          _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(line))), from);
-      _mm512_storeu_si512(codes, _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(bytes, low), two));
-      _mm512_storeu_si512(codes + 64,
-                          _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(bytes, high), two));
+    BITNET_INLINE __m512i operator()(const std::uint8_t* line, std::size_t p) const noexcept {
+      const __m128i eight = _mm_loadu_si128(reinterpret_cast<const __m128i*>(line) + p / 2);
+      const __m512i bytes = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(eight), rows);
+      return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(bytes, p % 2 == 0 ? low : high), two);
     }
-  }
+  };
 };
 
-#include <bitnet/kernels/body/tile_blocks.inc>
+/// Nothing is unpacked beforehand.
+template <quant::encoding>
+inline std::size_t block_all(const quant::tiled_view&, const quant::quantized_rows&,
+                             matrix_view<float>, std::size_t, std::size_t) noexcept {
+  return 0;
+}
+
 #include <bitnet/kernels/body/tiled.inc>
 
 }  // namespace on_avx512::vnni

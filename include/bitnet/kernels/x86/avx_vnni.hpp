@@ -13,7 +13,7 @@ using tag = isa::avx_vnni;
 
 /// Codes times activations straight into 32-bit sums, which may wrap on the way: what is left after
 /// the offset is exact.
-struct dots {
+struct dots : plain_sums {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
 

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model and a session on it will take, before anything is loaded.
+#pragma once
+
+#include <bitnet/engine/model.hpp>
+#include <bitnet/engine/session.hpp>
+
+#include <cstdint>
+
+BITNET_NAMESPACE_BEGIN
+
+/// Bytes that a host has to have. Tables of the file and the tokenizer come on top: about three
+/// times the size of the file's metadata.
+struct memory_plan {
+  weight_plan model;
+  std::uint64_t kv = 0;       ///< of one session
+  std::uint64_t scratch = 0;  ///< of one session
+
+  /// While the model runs in one session.
+  [[nodiscard]] std::uint64_t total() const noexcept { return model.weights + kv + scratch; }
+  /// At the worst moment: loading may take more for a while than the session does afterwards.
+  [[nodiscard]] std::uint64_t peak() const noexcept {
+    return model.loading > total() ? model.loading : total();
+  }
+};
+
+/// Plans loading `document` as load() does, and one session, on an executor of the concurrency of
+/// `threads`. Reads the document's tables but no tensor. Errors are those of load() and of
+/// session::measure, except for what only the contents of tensors can tell.
+template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
+[[nodiscard]] result<memory_plan> plan(const gguf::document& document, executor_ref threads,
+                                       const load_options& options = {},
+                                       const session_options& sizes = {},
+                                       Kernels kernels = Kernels{}) {
+  using planned_model = model<A, Kernels>;
+  BITNET_TRY(const planned_model m, planned_model::outline(document, threads, options, kernels));
+  BITNET_TRY(const auto need, session<planned_model>::measure(m, threads, sizes));
+  return memory_plan{m.plan(), need.kv_bytes, need.scratch_bytes};
+}
+
+BITNET_NAMESPACE_END

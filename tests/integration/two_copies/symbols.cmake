@@ -1,0 +1,22 @@
+# cmake -D NM=nm -D "LIBRARIES=a|b" -P symbols.cmake: fails if two shared libraries define the same
+# dynamic symbol with `bitnet` in its name.
+string(REPLACE "|" ";" LIBRARIES "${LIBRARIES}")
+set(all "")
+foreach(library IN LISTS LIBRARIES)
+  execute_process(COMMAND "${NM}" -D --defined-only --format=posix "${library}"
+    OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "[^\n ]*bitnet[^\n ]*" symbols "${symbols}")
+  list(LENGTH symbols count)
+  message(STATUS "${library}: ${count} symbols")
+  if(count LESS 100)
+    message(FATAL_ERROR "${library} shows too few symbols for them to be told apart")
+  endif()
+  list(APPEND all ${symbols})
+endforeach()
+set(unique ${all})
+list(REMOVE_DUPLICATES unique)
+list(LENGTH all total)
+list(LENGTH unique different)
+if(NOT total EQUAL different)
+  message(FATAL_ERROR "only ${different} of ${total} symbols are different")
+endif()
