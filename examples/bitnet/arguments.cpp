@@ -119,6 +119,16 @@ void run_arguments(CLI::App& app, run_options& o) {
       ->type_name("TEXT")
       ->take_all()
       ->expected(1);
+  auto* grammar = app.add_option("--grammar", o.grammar,
+                                 "Generate only what the grammar in this file (GBNF) allows")
+                      ->type_name("FILE");
+  app.add_option("--choice", o.choices,
+                 "Generate exactly this text, or another that is given so; it follows the prompt "
+                 "directly, so it often begins with a space")
+      ->type_name("TEXT")
+      ->take_all()
+      ->expected(1)
+      ->excludes(grammar);
   app.add_flag("--chat", o.chat,
                "Put the prompt into the model's chat format, as a user's message; without a "
                "prompt: hold a conversation, a message a line");

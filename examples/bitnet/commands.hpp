@@ -47,6 +47,8 @@ struct run_options {
   std::size_t repeat_last_n = 64;
   std::int64_t seed = -1;  ///< below 0: a new one each time
   std::vector<std::string> stop;
+  std::string grammar;               ///< file that says what the text may be
+  std::vector<std::string> choices;  ///< or the strings that it may be
   bool chat = false;
   std::string system;
   bool ignore_eos = false;

@@ -2,6 +2,7 @@
 // `bitnet run`: generates text.
 #include "chat.hpp"
 #include "commands.hpp"
+#include "constraint.hpp"
 #include "failure.hpp"
 #include "input.hpp"
 #include "model.hpp"
@@ -61,9 +62,11 @@ std::size_t most_tokens(const run_options& options, const session& s) {
 }
 
 /// Answers line after line of stdin. The session keeps what it knows: only new text is read.
-void converse(const bitnet::dynamic_model& model, session& s, const run_options& options) {
+void converse(const bitnet::dynamic_model& model, session& s, const run_options& options,
+              text_constraint& only) {
   conversation c{model, options.system};
   bitnet::generate_options o = generation(options, choose_seed(options.seed));
+  o.constraint = only.ref();
   tokens held;  // what the session holds
   for (std::string line; ask(line);) {
     if (line.empty()) continue;
@@ -116,9 +119,10 @@ void run(const run_options& options) {
   if (!options.text.prompt && text.ends_with('\n')) text.pop_back();
   const stopwatch total;
   const auto model = open_model(options.model);
+  text_constraint only{model.tokenizer(), options.grammar, options.choices};
   if (conversing) {
     session s = open_session(model, options.memory, options.memory.context);
-    converse(model, s, options);
+    converse(model, s, options, only);
     return;
   }
   const double load_seconds = total.seconds();
@@ -142,6 +146,7 @@ void run(const run_options& options) {
   const std::size_t room = s.capacity() - s.position() + 1;
   o.max_tokens = most_tokens(options, s);
   o.history = prompt;
+  o.constraint = only.ref();
 
   std::string answer;
   if (options.display_prompt && !options.chat && !options.json) put(text);
@@ -170,6 +175,7 @@ void run(const run_options& options) {
     out["prompt_tokens"] = prompt.size();
     out["generated_tokens"] = result.tokens.size();
     out["stop_reason"] = reason;
+    if (o.constraint) out["whole"] = o.constraint->complete();
     out["seed"] = seed;
     out["load_s"] = load_seconds;
     out["prefill_tokens_per_s"] = rate(prompt.size(), prefill_seconds);
@@ -186,6 +192,8 @@ void run(const run_options& options) {
        number(rate(result.tokens.size(), decode_seconds), 1) + " tokens/s; stopped by " +
        std::string{reason} + "; seed " + std::to_string(seed) + ", " + std::string{model.isa()} +
        ", " + std::to_string(model.threads().concurrency()) + " threads");
+  if (o.constraint && !o.constraint->complete())
+    note("note: the text ended too soon: it is not all that it has to be");
   stop_if_interrupted();
 }
 

@@ -13,6 +13,7 @@
 #include <bitnet/engine/plan.hpp>
 #include <bitnet/engine/session.hpp>
 #include <bitnet/engine/tile_model.hpp>
+#include <bitnet/engine/token_trie.hpp>
 #include <bitnet/engine/vocabulary.hpp>
 #include <bitnet/gguf/sink.hpp>
 #include <bitnet/gguf/source.hpp>
@@ -20,6 +21,7 @@
 #include <bitnet/kernels/kernels.hpp>
 #include <bitnet/models/registry.hpp>
 #include <bitnet/quant/any.hpp>
+#include <bitnet/sample/constraint.hpp>
 #include <bitnet/sample/sampler.hpp>
 #include <bitnet/text/chat.hpp>
 #include <bitnet/text/stop.hpp>

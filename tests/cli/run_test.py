@@ -75,6 +75,34 @@ class Run(app.Case):
         varied = app.run_json(*arguments, "--repeat-penalty", "1.5")["tokens"]
         self.assertGreater(len(set(varied)), len(set(plain)))
 
+    def test_choices(self):
+        arguments = ["run", "-m", self.synth(), "-p", "hello", "--temp", "5", "--choice", " yes",
+                     "--choice", " no", "--choice", " no, never"]
+        texts = set()
+        for seed in range(12):
+            out = app.run_json(*arguments, "--seed", seed)
+            self.assertTrue(out["whole"])
+            self.assertIn(out["stop_reason"], ("complete", "end of text"))
+            texts.add(out["text"])
+        self.assertLessEqual(texts, {" yes", " no", " no, never"})
+        self.assertGreater(len(texts), 1)
+        short, errors = app.run(*arguments, "-n", "0")
+        self.assertEqual(short, "hello\n")
+        self.assertIn("too soon", errors)
+
+    def test_grammar(self):
+        grammar = self.folder / "sum.gbnf"
+        grammar.write_text('root ::= " " n (" + " n){1,3}\nn ::= [1-9] [0-9]{0,2} # small\n')
+        arguments = ["run", "-m", self.synth(), "-p", "hello", "--temp", "2"]
+        for seed in range(6):
+            out = app.run_json(*arguments, "--seed", seed, "--grammar", grammar)
+            self.assertRegex(out["text"], r"^ [1-9]\d{0,2}( \+ [1-9]\d{0,2}){1,3}$")
+        grammar.write_text('root ::= "a"\n  b ::= c\n')
+        _, errors = app.run(*arguments, "--grammar", grammar, code=2)
+        self.assertIn("line 2, column 9: c", errors)
+        app.run(*arguments, "--grammar", grammar, "--choice", "a", code=2)
+        app.run(*arguments, "--grammar", self.folder / "none.gbnf", code=3)
+
     def test_chat(self):
         for shape, text in (("tiny", "System: be kind<|eot_id|>User: hi<|eot_id|>Assistant: "),):
             model = self.folder / "chat.gguf"

@@ -38,6 +38,8 @@ void release(void* p) noexcept {
 }
 }  // namespace
 
+std::size_t testing::allocation_count() noexcept { return allocations; }
+
 // The forms that the others forward to, and the aligned ones.
 void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {

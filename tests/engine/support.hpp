@@ -21,6 +21,9 @@ inline std::string read_text(const std::string& path) {
   return all.str();
 }
 
+/// Calls of operator new so far in this program: allocation_test.cpp replaces and counts them.
+std::size_t allocation_count() noexcept;
+
 inline bool exists(const std::string& path) { return std::ifstream{path}.good(); }
 
 template <class T>

@@ -3,13 +3,16 @@
 #pragma once
 
 #include <bitnet/core/function_ref.hpp>
+#include <bitnet/engine/next_token.hpp>
 #include <bitnet/engine/session.hpp>
+#include <bitnet/sample/constraint.hpp>
 #include <bitnet/sample/sampler.hpp>
 #include <bitnet/text/stop.hpp>
 #include <bitnet/text/stream.hpp>
 #include <bitnet/text/tokenizer.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +40,9 @@ struct generate_options {
   bool show_control = false;      ///< control tokens appear in the text, by their names
   /// Tokens that the session holds already, for the repetition penalty; not owned.
   std::span<const token> history = {};
+  /// What the text may be; started over first. A token that ends the text is then allowed where
+  /// the text is whole only, and always ends it.
+  std::optional<constraint_ref> constraint = {};
   overflow_policy overflow = overflow_policy::stop;
   std::size_t keep = 0;  ///< first tokens of the session that shifting keeps; below its capacity
 };
@@ -47,7 +53,8 @@ enum class stop_reason : std::uint8_t {
   end_of_text,  ///< the model ended its text or turn
   stop_string,
   context_full,
-  callback  ///< on_text returned false
+  callback,  ///< on_text returned false
+  complete   ///< the constraint allows nothing more
 };
 
 /// Name of a reason, for people.
@@ -63,6 +70,8 @@ enum class stop_reason : std::uint8_t {
       return "context full";
     case stop_reason::callback:
       return "callback";
+    case stop_reason::complete:
+      return "complete";
   }
   return "unknown";
 }
@@ -72,6 +81,9 @@ struct generate_result {
   std::size_t prompt_tokens = 0;
   std::vector<token> tokens;  ///< generated, a final end-of-text token included
   stop_reason reason = stop_reason::max_tokens;
+  /// With a constraint: how many of the tokens make the longest whole text; none if there is none,
+  /// because something else ended it too soon.
+  std::optional<std::size_t> whole = {};
 };
 
 /// A generation in slices: text across the frames of a game, say. It refers to a session and a
@@ -91,7 +103,12 @@ class generation {
     if (prompt.empty() && !session.ready())
       return error{errc::invalid_argument, "there is nothing to continue: the prompt has no tokens",
                    "prompt"};
-    BITNET_TRY(auto choose, sampler::make(options.sampling, session.vocab()));
+    const auto& only = options.constraint;
+    if (only && only->vocab() > session.vocab())
+      return error{errc::invalid_argument, "the constraint is for another vocabulary",
+                   "constraint"};
+    if (only) only->reset();
+    BITNET_TRY(auto choose, sampler::make(options.sampling, session.vocab(), only.has_value()));
     generation g{session, tokenizer, std::move(choose), std::move(stops), options};
     BITNET_CHECK(g.take_memory(prompt));
     BITNET_CHECK(g.check_prompt(prompt));
@@ -176,8 +193,7 @@ class generation {
   /// What the sampler will look at.
   [[nodiscard]] step_wants wants() const noexcept {
     if (out_.tokens.size() >= options_.max_tokens) return {};
-    const std::size_t few = choose_.needs();
-    return few != 0 && few <= Session::max_best ? step_wants{few, false} : step_wants{0, true};
+    return wanted_scores<Session>(*session_, choose_, options_.constraint, all_scores_);
   }
 
   /// Lets the next steps feed these tokens, in a session that has room for them.
@@ -199,25 +215,31 @@ class generation {
 
   /// The token that follows what was fed, or the end.
   [[nodiscard]] status next(text_callback on_text) {
+    const auto& only = options_.constraint;
+    if (only && only->complete() && !out_.whole) out_.whole = out_.tokens.size();
+    if (only && only->finished()) return end(on_text, stop_reason::complete);
     if (out_.tokens.size() == options_.max_tokens) return end(on_text);
-    const std::size_t few = wants().best;
-    const token chosen = few != 0 ? choose_.sample(session_->best(few), out_.tokens.size())
-                                  : choose_.sample(session_->logits(), seen_, out_.tokens.size());
+    const std::optional<token> found =
+        next_token(*session_, choose_, only, wants(), seen_, out_.tokens.size());
+    all_scores_ = !found;
+    if (!found) return feed_next({});
+    const token chosen = *found;
     out_.tokens.push_back(chosen);
     seen_.push_back(chosen);
-    if (!options_.ignore_eos && tokenizer_->is_end_of_generation(chosen)) {
-      out_.reason = stop_reason::end_of_text;
-      return end(on_text);
+    if (only) only->accept(chosen);
+    if ((!options_.ignore_eos || only) && tokenizer_->is_end_of_generation(chosen)) {
+      return end(on_text, stop_reason::end_of_text);
     }
+    if (only && only->complete()) out_.whole = out_.tokens.size();
     if (!show(chosen, on_text)) {
       out_.reason = stops_.matched() ? stop_reason::stop_string : stop_reason::callback;
       ended_ = true;
       return {};
     }
+    if (only && only->finished()) return end(on_text, stop_reason::complete);
     if (out_.tokens.size() == options_.max_tokens) return end(on_text);
     if (session_->position() == session_->capacity() && !shifts()) {
-      out_.reason = stop_reason::context_full;
-      BITNET_CHECK(end(on_text));
+      BITNET_CHECK(end(on_text, stop_reason::context_full));
       if (options_.overflow == overflow_policy::error)
         return error{errc::context_full, "the session's context is full", "context"};
       return {};
@@ -239,8 +261,9 @@ class generation {
   }
 
   /// Passes on what was held back.
-  [[nodiscard]] status end(text_callback on_text) {
+  [[nodiscard]] status end(text_callback on_text, stop_reason why = stop_reason::max_tokens) {
     ended_ = true;
+    out_.reason = why;
     const auto pass = [&](std::string_view whole) { return stops_.push(whole, on_text); };
     const bool flushed = characters_.flush(pass);
     if (stops_.matched()) {
@@ -261,6 +284,7 @@ class generation {
   std::vector<token> feed_;  // what the session is fed next
   generate_result out_;
   bool begun_ = false;
+  bool all_scores_ = false;  // the best ones did not suffice for the next token
   bool ended_ = false;
 };
 

@@ -7,9 +7,11 @@
 #include <bitnet/core/random.hpp>
 #include <bitnet/core/result.hpp>
 #include <bitnet/core/token.hpp>
+#include <bitnet/sample/allowed.hpp>
 #include <bitnet/sample/logits.hpp>
 #include <bitnet/sample/min_p.hpp>
 #include <bitnet/sample/penalties.hpp>
+#include <bitnet/sample/token_set.hpp>
 #include <bitnet/sample/top_k.hpp>
 #include <bitnet/sample/top_p.hpp>
 
@@ -61,16 +63,16 @@ struct sampler_options {
 /// `make` only. Not thread safe; one sampler, one sequence.
 class sampler {
  public:
-  /// errc::invalid_argument for a bad option or a vocabulary of 0 or over 2^23 tokens,
-  /// errc::out_of_memory.
-  [[nodiscard]] static result<sampler> make(const sampler_options& options,
-                                            std::size_t n_vocab) noexcept {
+  /// `constrained`: there will be sets of allowed tokens. errc::invalid_argument for a bad option
+  /// or a vocabulary of 0 or over 2^23 tokens, errc::out_of_memory.
+  [[nodiscard]] static result<sampler> make(const sampler_options& options, std::size_t n_vocab,
+                                            bool constrained = false) noexcept {
     BITNET_CHECK(validate(options));
     if (n_vocab == 0 || n_vocab > sample::max_vocab)
       return error{errc::invalid_argument, "a vocabulary has 1 to 2^23 tokens", "n_vocab"};
     sampler s{options, n_vocab};
-    if (s.penalizes()) {
-      BITNET_TRY(s.penalized_, aligned_buffer<float>::make(n_vocab, "sampler logits"));
+    if (s.penalizes() || constrained) {
+      BITNET_TRY(s.changed_, aligned_buffer<float>::make(n_vocab, "sampler logits"));
     }
     if (!s.greedy()) {
       const std::size_t room = s.limits() ? sample::top_k_room(s.top_k(), n_vocab) : n_vocab;
@@ -100,12 +102,20 @@ class sampler {
 
   /// The next token. `logits` has n_vocab values; NaN and -infinity are never chosen while there is
   /// another, and if all are NaN the answer is 0. `history` ends with the latest token, prompt
-  /// included. `index` counts the tokens drawn so far.
+  /// included. `index` counts the tokens drawn so far. With a set of allowed tokens, not empty, the
+  /// answer is one of them, whatever the logits are; for a sampler made `constrained`.
   [[nodiscard]] token sample(std::span<const float> logits, std::span<const token> history,
-                             std::uint64_t index) noexcept {
+                             std::uint64_t index,
+                             const sample::token_set* allowed = nullptr) noexcept {
     BITNET_ASSERT(logits.size() == n_vocab_, "sample needs one logit for each token");
     logits = logits.first(std::min(logits.size(), n_vocab_));
     if (penalizes()) logits = penalize(logits, history);
+    if (allowed != nullptr) {
+      BITNET_ASSERT(changed_.size() != 0, "make the sampler with `constrained`");
+      const std::span<float> out = changed_.span().first(logits.size());
+      sample::keep_allowed(logits, *allowed, out);
+      logits = out;
+    }
     if (greedy()) return sample::argmax(logits);
 
     const std::span<sample::candidate> candidates = shortlist(logits);
@@ -130,7 +140,7 @@ class sampler {
   std::span<const float> penalize(std::span<const float> logits,
                                   std::span<const token> history) noexcept {
     const auto window = static_cast<std::size_t>(options_.repetition_window);
-    const std::span<float> out = penalized_.span().first(logits.size());
+    const std::span<float> out = changed_.span().first(logits.size());
     std::copy(logits.begin(), logits.end(), out.begin());
     sample::penalize_repeats(logits, history.last(std::min(window, history.size())),
                              options_.repetition_penalty, out);
@@ -174,7 +184,7 @@ class sampler {
   sampler_options options_;
   std::size_t n_vocab_;
   counter_random random_;
-  aligned_buffer<float> penalized_;
+  aligned_buffer<float> changed_;  // logits after penalties and constraints
   aligned_buffer<sample::candidate> room_;
 };
 
