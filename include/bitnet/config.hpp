@@ -168,7 +168,9 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 
 // ---- contracts ----------------------------------------------------------------------------------
 // BITNET_ASSERT(condition, "text") states a contract between the library and its caller. It is
-// never used on file contents: those give errors. Define it before the first include to replace it.
+// never used on file contents: those give errors. Define it before the first include, alike in all
+// files of a program or shared library, to replace it: a void expression, constant where the
+// condition holds, such as ((condition) ? void() : my_handler(text)).
 
 #if !defined(BITNET_ASSERT)
 #include <cassert>

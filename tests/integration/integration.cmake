@@ -54,6 +54,16 @@ add_test(NAME integration.single_header
 set_tests_properties(integration.single_header PROPERTIES LABELS integration TIMEOUT 900
   FIXTURES_REQUIRED readme_programs)
 
+# No writable variables of the library's own, and nothing that ends the process, prints or looks
+# around. What it reads are x86-64's relocations in ELF.
+if(UNIX AND NOT APPLE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  add_test(NAME integration.host_state
+    COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/host_state/symbols.py"
+      "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}" "${CMAKE_CXX_COMPILER_ID}" "${CMAKE_OBJDUMP}"
+      "${CMAKE_CURRENT_BINARY_DIR}/host_state")
+  set_tests_properties(integration.host_state PROPERTIES LABELS integration TIMEOUT 900)
+endif()
+
 # The scripts of bench/, on results and programs that are made up.
 add_test(NAME integration.bench
   COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/bench_test.py"

@@ -141,6 +141,7 @@ class model {
     BITNET_CHECK(v.finish());
     BITNET_TRY(decoder_.frequencies, nn::rope_frequencies::make(h.rope, factors));
     count_bytes();
+    if (source.dry()) return {};  // a fingerprint reads the weights
     detail::model_fingerprint print{h};
     for (auto& block : decoder_.blocks) block.tensors(print, h);
     print("output_norm", decoder_.output_norm, h.dim);

@@ -28,7 +28,7 @@ enum class pre_tokenizer : unsigned char { gpt2, llama3, qwen2, qwen35, standard
     std::string_view name;
     pre_tokenizer value;
   };
-  constexpr entry known[] = {
+  static constexpr entry known[] = {
       {"llama-bpe", pre_tokenizer::llama3}, {"llama3", pre_tokenizer::llama3},
       {"llama-v3", pre_tokenizer::llama3},  {"falcon3", pre_tokenizer::llama3},
       {"falcon_e", pre_tokenizer::llama3},  {"falcon-e", pre_tokenizer::llama3},
