@@ -5,6 +5,8 @@ include(CMakePackageConfigHelpers)
 set(bitnet_package_dir "${CMAKE_INSTALL_DATADIR}/cmake/bitnet")
 install(TARGETS bitnet EXPORT bitnet-targets
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILE_SET x86 DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILE_SET arm DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILE_SET bodies DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT bitnet-targets NAMESPACE bitnet:: DESTINATION "${bitnet_package_dir}")
 configure_package_config_file(cmake/bitnet-config.cmake.in bitnet-config.cmake

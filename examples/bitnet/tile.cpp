@@ -40,11 +40,11 @@ std::size_t count_tiled(const bitnet::gguf::document& document) {
 void tile(const tile_options& options) {
   std::error_code ignored;
   if (!options.force && std::filesystem::exists(options.output, ignored))
-    usage_error(quoted(options.output) + " exists; --force replaces it");
+    usage_error(cli::quoted(options.output) + " exists; --force replaces it");
   const stopwatch watch;
-  const std::string doing = "cannot tile " + quoted(options.input);
+  const std::string doing = "cannot tile " + cli::quoted(options.input);
   const auto model =
-      check(bitnet::gguf::open(options.input), "cannot open " + quoted(options.input));
+      check(bitnet::gguf::open(options.input), "cannot open " + cli::quoted(options.input));
   bitnet::open_options loading;
   loading.threads = options.threads;
   loading.i2_s_arm = options.i2_s_arm;
@@ -77,9 +77,10 @@ void tile(const tile_options& options) {
     out["seconds"] = watch.seconds();
     put(out.dump() + '\n');
   }
-  note("wrote " + quoted(options.output) + ": " + std::to_string(count_tiled(written)) + " of " +
-       std::to_string(written.tensors().size()) + " tensors tiled, " + bytes_text(sink.bytes) +
-       " (from " + bytes_text(before) + "), in " + number(watch.seconds(), 1) + " s");
+  note("wrote " + cli::quoted(options.output) + ": " + std::to_string(count_tiled(written)) +
+       " of " + std::to_string(written.tensors().size()) + " tensors tiled, " +
+       bytes_text(sink.bytes) + " (from " + bytes_text(before) + "), in " +
+       number(watch.seconds(), 1) + " s");
 }
 
 }  // namespace cli

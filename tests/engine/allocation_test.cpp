@@ -25,6 +25,10 @@ void* counted(std::size_t size, std::size_t alignment) noexcept {
 #endif
 }
 
+// Not inline: GCC would see free() for what it takes to come from its own operator new.
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
 void release(void* p) noexcept {
 #if defined(_WIN32)
   _aligned_free(p);

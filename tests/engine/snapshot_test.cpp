@@ -130,7 +130,7 @@ TEST_CASE("a snapshot is refused by another model, version, type, size and size 
   auto changed = bytes;
   const auto seal = [&] {  // so that nothing but the change is wrong
     const auto body = std::span{changed}.first(changed.size() - 8);
-    const std::uint64_t sum = bitnet::detail::checksum(body);
+    const std::uint64_t sum = bitnet::checksum(body);
     std::memcpy(changed.data() + body.size(), &sum, sizeof sum);
   };
   changed[8] = std::byte{2};
