@@ -16,6 +16,10 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(bitnet_warnings
   $<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wsign-conversion>
   $<$<CXX_COMPILER_ID:MSVC>:/W4>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC 12 warns wrongly about "literal" + std::string (its bug 105651).
+  list(APPEND bitnet_warnings -Wno-restrict)
+endif()
 if(BITNET_WERROR)
   list(APPEND bitnet_warnings
     $<IF:$<CXX_COMPILER_ID:MSVC>,/WX,-Werror>)

@@ -48,10 +48,6 @@ if(NOT BITNET_TEST_EXCEPTIONS)
   target_compile_options(bitnet_test_mode INTERFACE
     $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)
 endif()
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # GCC 12 warns wrongly about "literal" + std::string (its bug 105651).
-  target_compile_options(bitnet_test_settings INTERFACE -Wno-restrict)
-endif()
 if(TARGET Eigen3::Eigen)
   target_link_libraries(bitnet_test_settings INTERFACE Eigen3::Eigen)
 endif()

@@ -166,17 +166,18 @@ class step_control {
     const std::size_t least = budget_->used_ ? 0 : 1;
     if (budget_->work_ == 0) return least;
     if (!budget_->timed() && cancel_ == nullptr) return std::min(left, budget_->work_);
-    double time = longest_slice;
+    double left_time = std::numeric_limits<double>::max();
     if (budget_->timed()) {
       // A quarter is kept for what takes longer than expected; the next slice may use it.
       const double rest = ns{budget_->deadline_ - now}.count();
-      time = std::min(time, rest - std::max(rest / 4, shortest_slice));
-      if (time <= 0.0) return least;
+      left_time = rest - std::max(rest / 4, shortest_slice);
+      if (left_time <= 0.0) return least;
     }
+    const double time = std::min(longest_slice, left_time);
     std::size_t turns = 1;  // items of each thread
     if (cost > 0.0F) {
       const double expected = static_cast<double>(cost) * static_cast<double>(rows_);
-      if (expected > time && budget_->timed()) return least;
+      if (expected > left_time) return least;  // an item longer than a slice may still fit
       turns = static_cast<std::size_t>(std::clamp(time / expected, 1.0, 1e9));
     }
     return std::min({left, budget_->work_, turns * threads});

@@ -2,10 +2,10 @@
 // Definition of grammar::make: checks the states of a grammar and works out where bytes are read.
 #pragma once
 
-#include <bitnet/sample/grammar.hpp>
 #include <bitnet/sample/grammar_depths.hpp>
 #include <bitnet/sample/grammar_states.hpp>
 #include <bitnet/sample/grammar_tree.hpp>
+#include <bitnet/sample/grammar_type.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -2,7 +2,7 @@
 // How deep a text must still go to be completed, so that constrained decoding never gets stuck.
 #pragma once
 
-#include <bitnet/sample/grammar.hpp>
+#include <bitnet/sample/grammar_type.hpp>
 #include <bitnet/sample/token_trie.hpp>
 
 #include <algorithm>

@@ -2,8 +2,8 @@
 // Follows a text through a grammar: all the ways to read it at once, with room that is fixed.
 #pragma once
 
-#include <bitnet/sample/grammar.hpp>
 #include <bitnet/sample/grammar_depths.hpp>
+#include <bitnet/sample/grammar_type.hpp>
 #include <bitnet/sample/parse_stacks.hpp>
 #include <bitnet/sample/token_trie.hpp>
 
