@@ -5,8 +5,10 @@
 #include "doctest.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <memory>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -23,6 +25,14 @@ bool runs_each_once(bitnet::executor_ref pool, std::size_t n) {
   for (const int h : hits)
     if (h != 1) return false;
   return !shared_worker;
+}
+
+/// Whether done() becomes true within ten seconds.
+template <class Done>
+bool eventually(Done done) {
+  for (int i = 0; i < 10000 && !done(); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+  return done();
 }
 
 }  // namespace
@@ -55,6 +65,23 @@ TEST_CASE("zero threads means the hardware's, and absurd counts are refused") {
   auto refused = bitnet::thread_pool::make({.threads = 100000});
   REQUIRE(!refused);
   CHECK(refused.error().what() == "threads");
+}
+
+TEST_CASE("an index that hangs holds up no other") {
+  for (const std::uint32_t spin : {0U, 50U}) {
+    auto pool = bitnet::thread_pool::make({.threads = 3, .spin_us = spin});
+    REQUIRE(pool);
+    constexpr std::size_t n = 300;
+    std::atomic<std::size_t> done{0};
+    std::atomic<bool> hung{false}, others_done{false};
+    pool->parallel_for(n, [&](std::size_t, std::size_t) {
+      if (!hung.exchange(true))  // as a thread does that has lost its core
+        others_done = eventually([&] { return done.load() == n - 1; });
+      ++done;
+    });
+    CHECK(done == n);
+    CHECK(others_done);
+  }
 }
 
 TEST_CASE("executor_ref passes loops on") {

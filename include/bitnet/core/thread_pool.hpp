@@ -7,6 +7,7 @@
 #include <bitnet/core/memory.hpp>
 #include <bitnet/core/native_thread.hpp>
 #include <bitnet/core/result.hpp>
+#include <bitnet/core/thread_placement.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -15,14 +16,25 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
+#include <span>
 #include <utility>
 
 BITNET_NAMESPACE_BEGIN
 
 /// How a thread_pool is built.
 struct thread_pool_options {
-  std::size_t threads = 0;     ///< workers, the caller included; 0 = one per hardware thread
+  /// Workers, the caller included; 0 = one per entry of `affinity`, or else per hardware thread.
+  std::size_t threads = 0;
   std::uint32_t spin_us = 50;  ///< microseconds to spin before sleeping; 0 = sleep at once
+
+  /// One processor for each worker, read by `make` alone: worker w runs on the w-th and nowhere
+  /// else. Processors may be listed twice. The caller is worker 0: see `place_caller`.
+  std::optional<std::span<const std::uint32_t>> affinity{};
+  thread_priority priority = thread_priority::normal;  ///< of the workers
+  /// Whether the thread that calls `make` gets affinity[0] and the priority too, for good. Without
+  /// it that thread is left as it is.
+  bool place_caller = false;
 };
 
 /// Threads that run loops together with the caller, who is worker 0: an `executor`.
@@ -41,13 +53,11 @@ class thread_pool {
  public:
   static constexpr std::size_t max_threads = 1024;
 
-  /// errc::invalid_argument for more than max_threads, errc::out_of_memory if the system starts no
-  /// more threads, errc::out_of_memory.
+  /// errc::invalid_argument for more than max_threads, for an `affinity` that is empty or of
+  /// another length than `threads`; errc::out_of_memory, also if the system starts no more threads;
+  /// the errors of place_this_thread. Returns once every worker has its place.
   [[nodiscard]] static result<thread_pool> make(const thread_pool_options& options = {}) noexcept {
-    const std::size_t threads =
-        options.threads == 0 ? std::min(hardware_threads(), max_threads) : options.threads;
-    if (threads > max_threads)
-      return error{errc::invalid_argument, "a pool has at most 1024 threads", "threads"};
+    BITNET_TRY(const std::size_t threads, count_threads(options));
     std::unique_ptr<shared> state{new (std::nothrow) shared};
     if (state == nullptr) return out_of_memory();
     state->workers.reset(new (std::nothrow) worker[threads]);
@@ -58,8 +68,14 @@ class thread_pool {
       worker& self = state->workers[w];
       self.pool = state.get();
       self.index = w;
+      self.place = place_of(options, w);
       BITNET_TRY(self.thread, native_thread::start<&worker::main>(&self));
     }
+    for (std::size_t w = 1; w < threads; ++w) {
+      state->workers[w].placed.wait(false, std::memory_order_acquire);
+      BITNET_CHECK(state->workers[w].placing);
+    }
+    if (options.place_caller) BITNET_CHECK(place_this_thread(place_of(options, 0)));
     return thread_pool{std::move(state)};
   }
 
@@ -78,10 +94,16 @@ class thread_pool {
     std::size_t end = 0;
     std::size_t index = 0;
     shared* pool = nullptr;
-    native_thread thread;
+    thread_placement place;
+    status placing;  // how it went; to be read once `placed`
+    std::atomic<bool> placed{false};
+    native_thread thread;  // last, so that it is joined before anything that it uses goes
 
     static void main(void* self) noexcept {
-      const auto* w = static_cast<const worker*>(self);
+      auto* const w = static_cast<worker*>(self);
+      w->placing = place_this_thread(w->place);
+      w->placed.store(true, std::memory_order_release);
+      w->placed.notify_one();
       w->pool->serve(w->index);
     }
   };
@@ -210,6 +232,30 @@ class thread_pool {
   };
 
   explicit thread_pool(std::unique_ptr<shared> state) noexcept : state_{std::move(state)} {}
+
+  static result<std::size_t> count_threads(const thread_pool_options& options) noexcept {
+    std::size_t threads = options.threads;
+    if (options.affinity) {
+      const std::size_t listed = options.affinity->size();
+      if (listed == 0)
+        return error{errc::invalid_argument, "an empty list of processors; leave it out",
+                     "affinity"};
+      if (threads == 0) threads = listed;
+      if (threads != listed)
+        return error{errc::invalid_argument, "list one processor for each of `threads`",
+                     "affinity"};
+    }
+    if (threads == 0) threads = std::min(hardware_threads(), max_threads);
+    if (threads > max_threads)
+      return error{errc::invalid_argument, "a pool has at most 1024 threads", "threads"};
+    return threads;
+  }
+
+  static thread_placement place_of(const thread_pool_options& options, std::size_t w) noexcept {
+    thread_placement place{.processor = std::nullopt, .priority = options.priority};
+    if (options.affinity) place.processor = (*options.affinity)[w];
+    return place;
+  }
 
   static error out_of_memory() noexcept {
     return {errc::out_of_memory, "the allocator returned no memory", "thread pool"};
