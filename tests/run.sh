@@ -1,20 +1,21 @@
 #!/bin/sh
-# sh tests/run.sh [--full]: installs what is missing, builds and passes all tests.
+# sh tests/run.sh [--full|--platforms]: installs what is missing, builds and passes all tests.
 #
-#   (nothing)  the release build, its tests, and every header compiled alone
-#   --full     also: the slow tests (label full), GCC for this machine's processor, the address,
-#              undefined-behaviour and thread sanitizers, Clang with exceptions, fuzzing, and
-#              Windows and ARM under wine and qemu
+#   (nothing)    the release build, its tests, and every header compiled alone
+#   --full       also: the slow tests (label full), GCC for this machine's processor, the address,
+#                undefined-behaviour and thread sanitizers, Clang with exceptions, and fuzzing
+#   --platforms  the unit tests for Windows and ARM, under wine and qemu, and nothing else
 #
 # Test data that is not in this repository comes from ../shared beside it, where there is one.
 set -eu
 cd "$(dirname "$0")/.."
 
-full=no
+full=no platforms=no
 case "${1:-}" in
   "") ;;
   --full) full=yes ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
+  --platforms) platforms=yes ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
 esac
 
 fixed= # prefix of ctest
@@ -25,8 +26,9 @@ say() { printf '\n== %s\n' "$*"; }
 
 packages="cmake ninja-build g++ python3 ccache clang-format-14 doctest-dev libeigen3-dev
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libsimde-dev"
-[ $full = no ] || packages="$packages clang-14 libclang-rt-14-dev g++-mingw-w64-x86-64-posix wine64
-  g++-aarch64-linux-gnu qemu-user"
+[ $full = no ] || packages="$packages clang-14 libclang-rt-14-dev"
+[ $platforms = no ] || packages="$packages g++-mingw-w64-x86-64-posix wine64 g++-aarch64-linux-gnu
+  qemu-user"
 # shellcheck disable=SC2086
 sh cmake/packages.sh $packages
 
@@ -60,6 +62,16 @@ platform() {
   check "$preset" -L "^($(echo "$*" | tr ' ' '|'))\$" -LE full
 }
 
+if [ $platforms = yes ]; then
+  # Here the larger folders of tests are one file each: other builds show each file alone.
+  together=ON
+  # shellcheck disable=SC2086
+  platform mingw64 $core
+  # shellcheck disable=SC2086
+  platform aarch64 $core
+  exit
+fi
+
 build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON
 if [ $full = no ]; then
   check release -LE full
@@ -67,8 +79,6 @@ if [ $full = no ]; then
 fi
 
 check release
-# From here on larger folders of tests are one file each: the release build has shown each alone.
-together=ON
 build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF
 check asan -LE "$not_again"
 
@@ -94,7 +104,3 @@ build clang release all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF
   -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON
 check clang -LE "lint|full|headers|integration"
 check clang -L copies
-
-# shellcheck disable=SC2086
-platform mingw64 $core
-[ ! -f cmake/aarch64.cmake ] || platform aarch64 $core
