@@ -57,6 +57,7 @@ namespace detail {
                                          std::span<std::byte> out, std::string_view what) {
   if (from.size() != size)
     return error{errc::io, "the size of the file changed while it was read", what, offset};
+  if (out.empty()) return {};  // its pointer may be null, which memcpy must not get
   const status done = from.read(offset, out);
   if (done) return {};
   const char* const message = done.error().message().data();
