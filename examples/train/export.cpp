@@ -11,15 +11,22 @@ namespace trainer {
 
 using cli::check;
 
+namespace {
+
+bitnet::quant::format_id format_named(const std::string& name) {
+  for (const auto id : bitnet::quant::all_formats)
+    if (bitnet::gguf::name_of(bitnet::train::type_of(id)) == name) return id;
+  cli::usage_error("unknown --type " + cli::quoted(name));
+}
+
+}  // namespace
+
 std::vector<std::byte> to_gguf(const options& o, const dataset& d,
                                const bitnet::train::model& model) {
   const std::string doing = "writing the model";
   bitnet::train::export_options to;
   to.name = o.name.empty() ? o.quantizer + " model" : o.name;
-  if (!o.type.empty()) {
-    to.matrices = bitnet::train::format_named(o.type);
-    if (!to.matrices) cli::usage_error("unknown --type " + cli::quoted(o.type));
-  }
+  if (!o.type.empty()) to.matrices = format_named(o.type);
   bitnet::gguf::memory_sink sink;
   check(bitnet::train::export_gguf(model, d.vocabulary.view(), to, sink), doing);
   return std::move(sink.bytes);

@@ -128,6 +128,8 @@ class training {
       saved = check(train::checkpoint::open(checkpoint_path()), "reading the checkpoint");
     plan_steps(saved ? &saved->info() : nullptr);
     trainer_.emplace(check(train::trainer::make(config_, pool_), "making the model"));
+    // Better now than after hours: types that cannot hold such matrices are refused here.
+    static_cast<void>(to_gguf(o_, data_, trainer_->model()));
     best_.assign(values().begin(), values().end());
     if (saved) restore(*saved);
     note_shape();

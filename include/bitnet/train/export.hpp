@@ -26,19 +26,13 @@ struct export_options {
   std::optional<quant::format_id> matrices;
 };
 
-/// The format of a name such as "tq2_0", or nothing.
-[[nodiscard]] inline std::optional<quant::format_id> format_named(std::string_view name) noexcept {
-  for (const quant::format_id id : quant::all_formats)
-    if (const auto info = quant::find_format(id); info && info->name == name) return id;
-  return std::nullopt;
-}
-
-namespace detail {
-
+/// The type of a tensor in a format.
 [[nodiscard]] constexpr gguf::tensor_type type_of(quant::format_id id) noexcept {
   return id == quant::format_id::q2_0_g128 ? gguf::tensor_type::q2_0_g128
                                            : static_cast<gguf::tensor_type>(id);
 }
+
+namespace detail {
 
 [[nodiscard]] inline status write_hparams(gguf::writer& file, architecture a,
                                           const nn::hparams& h) {
@@ -92,9 +86,9 @@ template <gguf::byte_sink Sink>
         (!info || info->pack == nullptr || !info->accepts_shape(p.rows, p.cols)))
       return error{errc::invalid_argument, "the format cannot hold a matrix of this shape", p.name};
     if (p.kind == parameter_kind::norm) {
-      BITNET_CHECK(file.add_tensor(p.name, {p.cols}, detail::type_of(id)));
+      BITNET_CHECK(file.add_tensor(p.name, {p.cols}, type_of(id)));
     } else {
-      BITNET_CHECK(file.add_tensor(p.name, {p.cols, p.rows}, detail::type_of(id)));
+      BITNET_CHECK(file.add_tensor(p.name, {p.cols, p.rows}, type_of(id)));
     }
   }
   BITNET_TRY(auto stream, file.begin(sink));

@@ -31,7 +31,7 @@ struct token_file_head {
 };
 struct token_file_tail {
   std::uint64_t count = 0;
-  std::uint64_t sum = 0;  ///< chained over pieces of token_piece bytes
+  std::uint64_t sum = 0;  ///< of the head, then of pieces of token_piece bytes
 };
 static_assert(sizeof(token_file_head) == 24 && sizeof(token_file_tail) == 16);
 inline constexpr std::size_t token_piece = std::size_t{1} << 20;
@@ -51,7 +51,9 @@ class token_writer {
     detail::token_file_head head;
     head.width = w.width_;
     head.vocab = vocab;
-    BITNET_CHECK(sink.write(std::as_bytes(std::span{&head, 1})));
+    const auto bytes = std::as_bytes(std::span{&head, 1});
+    w.tail_.sum = checksum(bytes);
+    BITNET_CHECK(sink.write(bytes));
     w.piece_.reserve(detail::token_piece);
     return w;
   }
@@ -124,7 +126,7 @@ class token_data {
       return error{errc::malformed, "there are not as many tokens as the file says", "count",
                    file.size() - sizeof tail};
     d.count_ = static_cast<std::size_t>(tail.count);
-    std::uint64_t sum = 0;
+    std::uint64_t sum = checksum(file.first(sizeof head));
     for (std::size_t at = 0; at < d.bytes_.size(); at += detail::token_piece)
       sum =
           checksum(d.bytes_.subspan(at, std::min(detail::token_piece, d.bytes_.size() - at)), sum);
