@@ -34,7 +34,8 @@ void add_model(CLI::App& app, model_options& o, bool arithmetic = true) {
   app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
       ->check(CLI::Range(0, 1024));
   app.add_option("--isa", o.isa,
-                 "Kernel family: scalar, avx2, avx_vnni, avx512, avx512_vnni; the default is the "
+                 "Kernel family: scalar, avx2, avx_vnni, avx512, avx512_vnni, avx512_vbmi; the "
+                 "default is the "
                  "best that this machine has")
       ->type_name("NAME");
   if (!arithmetic) return;
