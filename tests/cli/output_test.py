@@ -17,6 +17,7 @@ except ImportError:
 def writers(model, out):
     """Command lines that write `out`, most of them from `model`."""
     return [["tile", model, "-o", out, "--force"],
+            ["quantize", model, out, "--force", "--type", "tq2_0"],
             ["synth", "--shape", "tiny", "-o", out]]
 
 
