@@ -127,6 +127,20 @@ struct tile_options {
   bool json = false;
 };
 
+/// Types by the names of gguf::name_of(); empty: the default.
+struct quantize_command_options {
+  std::string input;
+  std::string output;
+  std::string type;
+  std::string embedding;
+  std::string head;
+  std::string fallback;
+  std::size_t threads = 0;
+  bool i2_s_arm = false;
+  bool force = false;
+  bool json = false;
+};
+
 void run(const run_options& options);
 void tokenize(const tokenize_options& options);
 void logits(const logits_options& options);
@@ -135,5 +149,6 @@ void inspect(const inspect_options& options);
 void bench(const bench_options& options);
 void synth(const synth_options& options);
 void tile(const tile_options& options);
+void quantize(const quantize_command_options& options);
 
 }  // namespace cli

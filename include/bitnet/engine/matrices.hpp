@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bitnet/core/executor.hpp>
+#include <bitnet/engine/formats.hpp>
 #include <bitnet/engine/load_options.hpp>
 #include <bitnet/engine/weight_source.hpp>
 #include <bitnet/nn/output_head.hpp>
@@ -17,16 +18,10 @@ BITNET_NAMESPACE_BEGIN
 
 namespace detail {
 
-/// The weight format of a file's tensor type; nothing for types that are no weights (i8, f64, ...)
-/// and for tiled ones.
+/// The weight format of a file's tensor type, as the options read it.
 [[nodiscard]] inline std::optional<quant::format_id> format_of(gguf::tensor_type type,
                                                                const load_options& options) {
-  using enum quant::format_id;
-  if (type == gguf::tensor_type::i2_s) return options.i2_s_arm ? i2_s_arm : i2_s;
-  if (type == gguf::tensor_type::q2_0_g128) return q2_0_g128;
-  const auto id = static_cast<quant::format_id>(type);
-  if (!quant::find_format(id)) return std::nullopt;
-  return id;
+  return format_of(type, options.i2_s_arm);
 }
 
 /// Ternary formats whose models were trained with BitNet's int8 activations, one scale for each
