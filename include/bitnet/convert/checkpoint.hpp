@@ -41,7 +41,9 @@ class small_file {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
   /// The file as JSON; it must outlive the document.
-  [[nodiscard]] result<json::document> parse() const { return json::parse(text(), name_); }
+  [[nodiscard]] result<json::document> parse(json::twins members = json::twins::refused) const {
+    return json::parse(text(), name_, members);
+  }
 
  private:
   std::string name_;

@@ -49,12 +49,13 @@ class value {
     return {document_, is_container() ? node().next : index_ + 1};
   }
 
-  /// The member of that name, if this is an object that has one.
+  /// The member of that name, if this is an object that has one; the last of several.
   [[nodiscard]] std::optional<value> find(std::string_view name) const noexcept {
+    std::optional<value> found;
     if (is(json::kind::object))
       for (const value member : *this)
-        if (member.key() == name) return member;
-    return std::nullopt;
+        if (member.key() == name) found.emplace(member);
+    return found;
   }
   /// The same, but null counts as absent, as the writers of configurations mean it.
   [[nodiscard]] std::optional<value> find_set(std::string_view name) const noexcept {

@@ -19,6 +19,10 @@ namespace convert::json {
 
 enum class kind : std::uint8_t { null, boolean, number, string, array, object };
 
+/// What two members of one name are. Published configurations have some: the program that they are
+/// for takes the last.
+enum class twins : std::uint8_t { refused, last_counts };
+
 /// A value; those inside an array or object follow it.
 struct node {
   std::string_view text;   ///< of a string, number or boolean
@@ -43,12 +47,15 @@ struct document {
 };
 
 /// Reads all of `text`. Refused, with the place: everything that RFC 8259 does not have (comments,
-/// trailing commas, NaN, text behind the value), members of the same name, strings that are not
-/// UTF-8, lone surrogates, and errc::limit for texts over 1 GiB, of more than four million values
-/// or 64 deep.
+/// trailing commas, NaN, text behind the value), members of one name (see twins), strings that are
+/// not UTF-8, lone surrogates, and errc::limit for texts over 1 GiB, of more than four million
+/// values or 64 deep.
 class parser {
  public:
-  parser(std::string_view text, std::string_view name) : text_{text} { document_.name = name; }
+  parser(std::string_view text, std::string_view name, json::twins twins)
+      : text_{text}, twins_{twins} {
+    document_.name = name;
+  }
 
   [[nodiscard]] result<document> run() && {
     if (text_.size() > max_bytes) return fail(errc::limit, "the file is over 1 GiB");
@@ -127,7 +134,7 @@ class parser {
       BITNET_CHECK(parse_value(key, depth + 1));
       ++document_.nodes[index].count;
       skip_blank();
-      if (take('}')) return refuse_twins(index);
+      if (take('}')) return twins_ == twins::refused ? refuse_twins(index) : status{};
       if (!take(',')) return fail(errc::malformed, "a comma or the end of the object is expected");
     }
   }
@@ -277,13 +284,15 @@ class parser {
   }
 
   std::string_view text_;
+  json::twins twins_;
   std::size_t at_ = 0;
   document document_;
 };
 
 /// Parses `text`, which must outlive the document; `name` is that of its file.
-[[nodiscard]] inline result<document> parse(std::string_view text, std::string_view name) {
-  return parser{text, name}.run();
+[[nodiscard]] inline result<document> parse(std::string_view text, std::string_view name,
+                                            twins members = twins::refused) {
+  return parser{text, name, members}.run();
 }
 
 }  // namespace convert::json

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <bitnet/convert/vocabulary.hpp>
+#include <bitnet/core/bit_cast.hpp>
 
-#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <optional>

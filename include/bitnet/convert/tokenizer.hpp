@@ -21,15 +21,16 @@ BITNET_NAMESPACE_BEGIN
 namespace convert {
 namespace detail {
 
-/// A JSON file that may be absent.
+/// A JSON file that may be absent. Python reads those of them that people edit, and takes the last
+/// of several members of one name.
 class optional_json {
  public:
-  [[nodiscard]] static result<optional_json> open(const std::string& folder,
-                                                  std::string_view name) {
+  [[nodiscard]] static result<optional_json> open(const std::string& folder, std::string_view name,
+                                                  json::twins members = json::twins::last_counts) {
     optional_json j;
     BITNET_TRY(j.file_, small_file::open(folder, name));
     if (j.file_) {
-      BITNET_TRY(j.parsed_, j.file_->parse());
+      BITNET_TRY(j.parsed_, j.file_->parse(members));
     }
     return j;
   }
@@ -192,7 +193,8 @@ inline void read_ids(const std::optional<json::value>& from, vocabulary& v,
   BITNET_TRY(const auto generation, detail::optional_json::open(folder, "generation_config.json"));
   vocabulary v;
   {
-    BITNET_TRY(const auto fast, detail::optional_json::open(folder, "tokenizer.json"));
+    BITNET_TRY(const auto fast,
+               detail::optional_json::open(folder, "tokenizer.json", json::twins::refused));
     if (fast) {
       BITNET_TRY(v, read_tokenizer_json(fast.document(), pre));
     } else {
