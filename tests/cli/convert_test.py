@@ -149,6 +149,19 @@ class RoundTrip(Convert):
         self.assertIn("token_embd.weight", worst)
         self.assertTrue(all(0 < x < 0.01 for x in worst.values()), worst)
 
+    def test_weights_beyond_the_range_of_a_type(self):
+        model, folder = self.from_synth("--arch", "llama", "--type", "f16", "--embedding", "bf16")
+        tensors = hf.weights(hf.Gguf(model))
+        name = "model.embed_tokens.weight"
+        dtype, shape, raw = tensors[name]
+        tensors[name] = (dtype, shape, b"\x74\x49" + raw[2:])  # 999424
+        (folder / "model.safetensors").write_bytes(hf.safetensors(tensors))
+        self.convert(folder)
+        errors = self.convert(folder, "--embedding", "f16", code=4, name="never.gguf")
+        self.assertIn(name, errors)
+        self.convert(folder, "--embedding", "q8_0")
+        self.assertIn("head", self.convert(folder, "--head", "f16", code=2, name="never.gguf"))
+
     def test_sentencepiece(self):
         model = pathlib.Path(app.DATA, "models", "llama-f16.gguf")
         folder = hf.write_folder(self.folder / "hf", hf.Gguf(model))

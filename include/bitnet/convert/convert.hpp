@@ -176,6 +176,9 @@ class conversion {
     BITNET_CHECK(writer.run(out, progress));
     const double moved = writer.relative_error();
     if (moved == 0.0) return {};
+    if (!(moved < 1e30))
+      return t.source.tensor->wrong(errc::unsupported,
+                                    "a weight is beyond the range of the chosen type");
     constexpr double rounded_scale = 1e-3;  // half-precision scales move weights by half of this
     if (detail::wants_few_values(t.type) && moved > rounded_scale)
       return t.source.tensor->wrong(

@@ -242,6 +242,10 @@ class tensor_planner {
     const source_tensor* embedding = from_->find("model.embed_tokens.weight");
     if (!status_ || embedding == nullptr) return;
     const bool tied = config_->tied.value_or(false);
+    if (tied && types_.head)
+      return fail({errc::invalid_argument,
+                   "the head is the embedding, so it has no type of its own",
+                   "tie_word_embeddings"});
     if (head == nullptr) {
       if (!tied)
         fail({errc::missing, "the checkpoint has no head, and tie_word_embeddings is not set",
