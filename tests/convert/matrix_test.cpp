@@ -107,7 +107,7 @@ TEST_CASE("I2_S of rows that are no whole blocks, in pieces, is one run with one
     b = 0;
     for (int i = 0; i < 4; ++i) {
       state = state * 1664525U + 1013904223U;
-      b = static_cast<std::uint8_t>(b << 2 | (state >> 16) % 3);
+      b = static_cast<std::uint8_t>(std::uint32_t{b} << 2 | (state >> 16) % 3);
     }
   }
   const auto t = tensor_of(bytes, dtype::u8);
