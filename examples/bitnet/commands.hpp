@@ -141,6 +141,20 @@ struct quantize_command_options {
   bool json = false;
 };
 
+struct convert_options {
+  std::string input;
+  std::string output;
+  std::string type;       ///< empty: the checkpoint's, I2_S for ternary matrices
+  std::string embedding;  ///< empty: the checkpoint's
+  std::string head;       ///< empty: the checkpoint's
+  std::string pre;
+  std::string name;  ///< empty: the folder's
+  bool absmean = false;
+  std::size_t threads = 0;
+  bool force = false;
+  bool json = false;
+};
+
 void run(const run_options& options);
 void tokenize(const tokenize_options& options);
 void logits(const logits_options& options);
@@ -150,5 +164,6 @@ void bench(const bench_options& options);
 void synth(const synth_options& options);
 void tile(const tile_options& options);
 void quantize(const quantize_command_options& options);
+void convert(const convert_options& options);
 
 }  // namespace cli
