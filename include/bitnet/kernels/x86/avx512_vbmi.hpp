@@ -60,7 +60,7 @@ inline tag gemm_tiled(tag self, const quant::tiled_view& w, const quant::quantiz
                       matrix_view<float> y, std::size_t first_tile,
                       std::size_t last_tile) noexcept {
   if (w.codes == quant::encoding::binary && x.rows <= most_lookups && can_look_up(w, x)) {
-    lookup_tiles(w, x, y, first_tile, last_tile);
+    lookup_tiles(w, x, y, first_tile, last_tile, 0);
   } else {
     vnni::gemm_tiled(isa::avx512_vnni{}, w, x, y, first_tile, last_tile);
   }
