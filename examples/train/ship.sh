@@ -10,7 +10,8 @@
 #   --threads N       processors, divided among the models (default: all)
 #   --text FOLDER     where tinystories-*.txt are, or train.txt and held-out.txt as recase.py makes
 #                     them (default: OUT)
-#   --models LIST     default "ternary binary float"
+#   --models LIST     of ternary, binary, float, mine; with a learning rate of its own: ternary:2e-3
+#                     (default "ternary binary float")
 #   -I FOLDER         where Eigen/ or CLI/ lie, if the compiler does not find them; several times
 #
 # Wants nothing but a C++20 compiler (CXX, default g++), Eigen, CLI11, and python3 if the text has
@@ -27,11 +28,11 @@ while [ $# -gt 0 ]; do
     --text) text=$2; shift 2 ;;
     --models) models=$2; shift 2 ;;
     -I) include="$include -isystem $2"; shift 2 ;;
-    -*) sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    -*) sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     *) out=$1; shift ;;
   esac
 done
-[ -n "$out" ] || { sed -n '2,19s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ -n "$out" ] || { sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 mkdir -p "$out"
 text=${text:-$out}
 for folder in /usr/include/eigen3 /usr/local/include/eigen3; do
@@ -70,21 +71,26 @@ if [ ! -f "$out/train.txt" ]; then
 fi
 
 # ---- the models ---------------------------------------------------------------------------------
-# One shape and one schedule for all of them; weight-only differences are the quantizer and what the
-# learning rate has to be for it.
+# One shape, one text and one number of tokens a step for all of them.
 count=0
 for model in $models; do count=$((count + 1)); done
 each=$((threads / count))
 [ "$each" -gt 0 ] || each=1
+# Work comes in pieces of 256 tokens, so a step of 2048 tokens is 8 of them.
+for even in 8 4 2 1; do
+  [ "$each" -lt "$even" ] || { each=$even; break; }
+done
 
-train() { # train NAME options
-  name=$1
-  shift
+train() { # train MODEL RATE options
+  name=$1 rate=$2
+  shift 2
+  case $name in *:*) rate=${name#*:} ;; esac
+  name=$(echo "$name" | tr : -)
   [ -z "$session" ] || set -- "$@" --session-minutes "$session"
   exec "$program" "$out/train.txt" --valid "$out/held-out.txt" -o "$out/stories-$name.gguf" \
-    --name "TinyStories $name" --minutes "$minutes" --threads "$each" --resume \
+    --name "TinyStories $name" --minutes "$minutes" --threads "$each" --resume --lr "$rate" \
     --arch bitnet-b1.58 --vocab 1792 --dim 256 --layers 6 --heads 8 --kv-heads 4 --ffn 512 \
-    --embedding q8_0 --batch 16 --length 256 --warmup 200 --seed 1 --eval-every 200 \
+    --embedding q8_0 --batch 8 --length 256 --warmup 200 --seed 1 --eval-every 250 \
     --sample-every 2000 --checkpoint-minutes 1 "$@" \
     >>"$out/$name.samples.txt" 2>>"$out/$name.log"
 }
@@ -92,9 +98,10 @@ train() { # train NAME options
 jobs=""
 for model in $models; do
   case $model in
-    ternary) train ternary --quantizer ternary --lr 4e-3 --schedule two-stage --noise 0.05 & ;;
-    binary) train binary --quantizer binary --lr 4e-3 --schedule two-stage --noise 0.05 & ;;
-    float) train float --quantizer none --type f16 --lr 1.5e-3 --schedule cosine --noise 0.05 & ;;
+    ternary*) train "$model" 3e-3 --quantizer ternary --schedule two-stage & ;;
+    binary*) train "$model" 3e-3 --quantizer binary --schedule two-stage & ;;
+    mine*) train "$model" 3e-3 --quantizer mine --schedule two-stage & ;;
+    float*) train "$model" 2e-3 --quantizer none --type f16 --schedule cosine & ;;
     *) echo "no such model: $model" >&2; exit 2 ;;
   esac
   jobs="$jobs $!"
@@ -106,9 +113,10 @@ wait  # after Ctrl-C they still write their checkpoints
 
 set --
 for model in $models; do
-  csv=$out/stories-$model.gguf.run/losses.csv
-  [ ! -f "$csv" ] || set -- "$@" --compare "$model=$csv"
-  tail -n 3 "$out/$model.log" >&2
+  name=$(echo "$model" | tr : -)
+  csv=$out/stories-$name.gguf.run/losses.csv
+  [ ! -f "$csv" ] || set -- "$@" --compare "$name=$csv"
+  tail -n 3 "$out/$name.log" >&2
 done
 "$program" --plot "$out/losses.svg" "$@"
 exit "$failed"
