@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every layer is made of: matrix products by Eigen, and sums in one fixed order.
+// What every layer is made of: matrix products, and sums in one fixed order.
 #pragma once
 
 #include <bitnet/core/executor.hpp>
 #include <bitnet/core/math.hpp>
 #include <bitnet/core/memory.hpp>
 #include <bitnet/core/view.hpp>
-
-#include <Eigen/Core>
+#include <bitnet/train/product.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -30,20 +29,6 @@ template <class T>
 namespace detail {
 
 template <class T>
-using eigen_map = Eigen::Map<
-    std::conditional_t<std::is_const_v<T>,
-                       const Eigen::Matrix<std::remove_const_t<T>, Eigen::Dynamic, Eigen::Dynamic,
-                                           Eigen::RowMajor>,
-                       Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>,
-    Eigen::Unaligned, Eigen::OuterStride<>>;
-
-template <class T>
-[[nodiscard]] eigen_map<T> as_eigen(matrix_view<T> m) noexcept {
-  return {m.data, static_cast<Eigen::Index>(m.rows), static_cast<Eigen::Index>(m.cols),
-          Eigen::OuterStride<>{static_cast<Eigen::Index>(m.stride)}};
-}
-
-template <class T>
 using constant = matrix_view<const std::type_identity_t<T>>;
 
 }  // namespace detail
@@ -55,29 +40,22 @@ enum class into : bool { replace, add };
 template <class T>
 void multiply_nt(matrix_view<T> c, detail::constant<T> a, detail::constant<T> b,
                  std::type_identity_t<T> alpha = T{1}, into mode = into::replace) noexcept {
-  if (mode == into::replace) {
-    detail::as_eigen(c).noalias() = (alpha * detail::as_eigen(a)) * detail::as_eigen(b).transpose();
-  } else {
-    detail::as_eigen(c).noalias() +=
-        (alpha * detail::as_eigen(a)) * detail::as_eigen(b).transpose();
-  }
+  detail::product<T>(c, {a.data, a.stride, 1}, {b.data, 1, b.stride}, a.cols, alpha,
+                     mode == into::add);
 }
 
 /// c = alpha a b for c [m][n], a [m][k], b [k][n].
 template <class T>
 void multiply_nn(matrix_view<T> c, detail::constant<T> a, detail::constant<T> b,
                  std::type_identity_t<T> alpha = T{1}, into mode = into::replace) noexcept {
-  if (mode == into::replace) {
-    detail::as_eigen(c).noalias() = (alpha * detail::as_eigen(a)) * detail::as_eigen(b);
-  } else {
-    detail::as_eigen(c).noalias() += (alpha * detail::as_eigen(a)) * detail::as_eigen(b);
-  }
+  detail::product<T>(c, {a.data, a.stride, 1}, {b.data, b.stride, 1}, a.cols, alpha,
+                     mode == into::add);
 }
 
 /// c += a^T b for c [m][n], a [k][m], b [k][n].
 template <class T>
 void add_multiply_tn(matrix_view<T> c, detail::constant<T> a, detail::constant<T> b) noexcept {
-  detail::as_eigen(c).noalias() += detail::as_eigen(a).transpose() * detail::as_eigen(b);
+  detail::product<T>(c, {a.data, 1, a.stride}, {b.data, b.stride, 1}, a.rows, T{1}, true);
 }
 
 inline constexpr std::size_t lanes = 16;
