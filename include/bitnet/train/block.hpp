@@ -47,7 +47,7 @@ struct block {
   void forward(executor_ref threads, std::size_t length, const shared_memory<T>& shared,
                matrix_view<T> y) const {
     each_chunk(threads, y.rows, [&](std::size_t first, std::size_t count) {
-      project(first, count, length, shared.scales + first);
+      project(first, count, length);
     });
     const nn::hparams& h = config->shape;
     const auto attention = [&](std::size_t i, std::size_t worker) {
@@ -56,7 +56,7 @@ struct block {
     };
     threads.parallel_for(y.rows / length * h.kv_heads, attention);
     each_chunk(threads, y.rows, [&](std::size_t first, std::size_t count) {
-      feed(first, count, shared.scales + first, y.slice(first, count));
+      feed(first, count, y.slice(first, count));
     });
   }
 
@@ -69,7 +69,7 @@ struct block {
     const std::size_t chunks = ceil_div(tokens, chunk_rows);
     std::fill_n(shared.norm_partials, chunks * norm_values(h), T{0});
     const auto feed_back = [&](std::size_t chunk, std::size_t worker) {
-      feed_backward(chunk, tokens, shared, shared.gate + worker * h.ffn);
+      feed_backward(chunk, worker, tokens, shared);
     };
     threads.parallel_for(chunks, feed_back);
     const auto attention = [&](std::size_t i, std::size_t worker) {
@@ -89,14 +89,16 @@ struct block {
           });
     };
     threads.parallel_for(tokens / length * h.kv_heads, attention);
-    const auto project_back = [&](std::size_t chunk, std::size_t) {
-      project_backward(chunk, tokens, length, shared);
+    const auto project_back = [&](std::size_t chunk, std::size_t worker) {
+      project_backward(chunk, worker, tokens, length, shared);
     };
     threads.parallel_for(chunks, project_back);
-    weight_gradients<T, 4>(threads, {{{gradients.qkv, shared.d_qkv, memory.attn_in},
-                                      {gradients.output, shared.d_middle, memory.output_in},
-                                      {gradients.gate_up, shared.d_gate_up, memory.ffn_in},
-                                      {gradients.down, shared.d_out, memory.down_in}}});
+    weight_gradients<T, 4>(
+        threads,
+        {{{gradients.qkv, shared.d_qkv, memory.attn_in.values, shared.qkv},
+          {gradients.output, shared.d_middle, memory.output_in.values, shared.output},
+          {gradients.gate_up, shared.d_gate_up, memory.ffn_in.values, shared.gate_up},
+          {gradients.down, shared.d_out, memory.down_in.values, shared.down}}});
     for (std::size_t c = 0; c < chunks; ++c) {
       const auto part = partials(shared, c);
       add(gradients.norms.attn, part.attn, h.dim);
@@ -115,6 +117,11 @@ struct block {
 
  private:
   [[nodiscard]] T eps() const noexcept { return static_cast<T>(config->shape.norm_eps); }
+
+  [[nodiscard]] static std::int32_t* scratch(const shared_memory<T>& shared,
+                                             std::size_t worker) noexcept {
+    return shared.integers + worker * shared.integer_words;
+  }
 
   static void add(T* sum, const T* part, std::size_t n) noexcept {
     if (sum == nullptr) return;
@@ -135,15 +142,15 @@ struct block {
   }
 
   /// norm, q, k, v and their rotation for `count` tokens.
-  void project(std::size_t first, std::size_t count, std::size_t length, T* scales) const {
+  void project(std::size_t first, std::size_t count, std::size_t length) const {
     const nn::hparams& h = config->shape;
     const auto in = memory.attn_in.slice(first, count);
     const auto out = memory.qkv.slice(first, count);
     for (std::size_t r = 0; r < count; ++r)
       memory.attn_inverse[first + r] =
-          rms_norm(memory.x.row(first + r), norms.attn, eps(), in.row(r), h.dim);
-    quantize_rows(config->activations, in, scales);
-    qkv.forward(in, scales, out);
+          rms_norm(memory.x.row(first + r), norms.attn, eps(), in.values.row(r), h.dim);
+    quantize_rows(config->activations, in);
+    qkv.forward(in, out);
     for (std::size_t r = 0; r < count; ++r) {
       T* x = out.row(r);
       const std::size_t row = first + r;
@@ -159,8 +166,8 @@ struct block {
     }
   }
 
-  void project_backward(std::size_t chunk, std::size_t tokens, std::size_t length,
-                        const shared_memory<T>& shared) const {
+  void project_backward(std::size_t chunk, std::size_t worker, std::size_t tokens,
+                        std::size_t length, const shared_memory<T>& shared) const {
     const nn::hparams& h = config->shape;
     const auto part = partials(shared, chunk);
     const std::size_t first = chunk * chunk_rows;
@@ -176,7 +183,8 @@ struct block {
             memory.qk_inverse.row(row)[head], d, d, query ? part.q : part.k, h.head_dim);
       }
     }
-    qkv.backward_input(shared.d_qkv.slice(first, count), shared.d_dim.slice(first, count));
+    qkv.backward(chunk, shared.d_qkv.slice(first, count), memory.attn_in.slice(first, count),
+                 shared.d_dim.slice(first, count), shared.qkv, scratch(shared, worker));
     for (std::size_t row = first; row < first + count; ++row) {
       std::copy_n(shared.d_middle.row(row), h.dim, shared.d_in.row(row));
       rms_norm_backward<into::add>(memory.x.row(row), norms.attn, memory.attn_inverse[row],
@@ -207,7 +215,7 @@ struct block {
   }
 
   /// The output projection and the feed-forward layer for `count` tokens.
-  void feed(std::size_t first, std::size_t count, T* scales, matrix_view<T> y) const {
+  void feed(std::size_t first, std::size_t count, matrix_view<T> y) const {
     const nn::hparams& h = config->shape;
     const auto attended = memory.attended.slice(first, count);
     const auto output_in = memory.output_in.slice(first, count);
@@ -215,43 +223,44 @@ struct block {
     for (std::size_t r = 0; r < count; ++r) {
       if (norms.attn_sub != nullptr) {
         memory.sub_inverse[first + r] =
-            rms_norm(attended.row(r), norms.attn_sub, eps(), output_in.row(r), h.q_dim());
+            rms_norm(attended.row(r), norms.attn_sub, eps(), output_in.values.row(r), h.q_dim());
       } else {
-        std::copy_n(attended.row(r), h.q_dim(), output_in.row(r));
+        std::copy_n(attended.row(r), h.q_dim(), output_in.values.row(r));
       }
     }
-    quantize_rows(config->activations, output_in, scales);
-    output.forward(output_in, scales, middle);
+    quantize_rows(config->activations, output_in);
+    output.forward(output_in, middle);
     const auto ffn_in = memory.ffn_in.slice(first, count);
     for (std::size_t r = 0; r < count; ++r) {
       add(middle.row(r), memory.x.row(first + r), h.dim);
       memory.ffn_inverse[first + r] =
-          rms_norm(middle.row(r), norms.ffn, eps(), ffn_in.row(r), h.dim);
+          rms_norm(middle.row(r), norms.ffn, eps(), ffn_in.values.row(r), h.dim);
     }
-    quantize_rows(config->activations, ffn_in, scales);
+    quantize_rows(config->activations, ffn_in);
     const auto both = memory.gate_up.slice(first, count);
-    gate_up.forward(ffn_in, scales, both);
+    gate_up.forward(ffn_in, both);
     const auto down_in = memory.down_in.slice(first, count);
     for (std::size_t r = 0; r < count; ++r) {
-      T* in = down_in.row(r);
+      T* in = down_in.values.row(r);
       gated(h.activation, both.row(r), both.row(r) + h.ffn, in, h.ffn);
       if (norms.ffn_sub != nullptr)
         memory.ffn_sub_inverse[first + r] = rms_norm(in, norms.ffn_sub, eps(), in, h.ffn);
     }
-    quantize_rows(config->activations, down_in, scales);
-    down.forward(down_in, scales, y);
+    quantize_rows(config->activations, down_in);
+    down.forward(down_in, y);
     for (std::size_t r = 0; r < count; ++r) add(y.row(r), middle.row(r), h.dim);
   }
 
-  /// `hidden` is scratch for a row of h.ffn.
-  void feed_backward(std::size_t chunk, std::size_t tokens, const shared_memory<T>& shared,
-                     T* hidden) const {
+  void feed_backward(std::size_t chunk, std::size_t worker, std::size_t tokens,
+                     const shared_memory<T>& shared) const {
     const nn::hparams& h = config->shape;
+    T* const hidden = shared.gate + worker * h.ffn;
     const auto part = partials(shared, chunk);
     const std::size_t first = chunk * chunk_rows;
     const std::size_t count = std::min(chunk_rows, tokens - first);
     const auto d_ffn = shared.d_ffn.slice(first, count);
-    down.backward_input(shared.d_out.slice(first, count), d_ffn);
+    down.backward(chunk, shared.d_out.slice(first, count), memory.down_in.slice(first, count),
+                  d_ffn, shared.down, scratch(shared, worker));
     for (std::size_t r = 0; r < count; ++r) {
       const T* gate = memory.gate_up.row(first + r);
       T* d = d_ffn.row(r);
@@ -265,7 +274,9 @@ struct block {
       gated_backward(h.activation, gate, gate + h.ffn, d, to, to + h.ffn, h.ffn);
     }
     const auto d_dim = shared.d_dim.slice(first, count);
-    gate_up.backward_input(shared.d_gate_up.slice(first, count), d_dim);
+    gate_up.backward(chunk, shared.d_gate_up.slice(first, count),
+                     memory.ffn_in.slice(first, count), d_dim, shared.gate_up,
+                     scratch(shared, worker));
     for (std::size_t row = first; row < first + count; ++row) {
       std::copy_n(shared.d_out.row(row), h.dim, shared.d_middle.row(row));
       rms_norm_backward<into::add>(memory.middle.row(row), norms.ffn, memory.ffn_inverse[row],
@@ -273,7 +284,9 @@ struct block {
                                    h.dim);
     }
     const auto d_attended = shared.d_attended.slice(first, count);
-    output.backward_input(shared.d_middle.slice(first, count), d_attended);
+    output.backward(chunk, shared.d_middle.slice(first, count),
+                    memory.output_in.slice(first, count), d_attended, shared.output,
+                    scratch(shared, worker));
     if (norms.attn_sub == nullptr) return;
     for (std::size_t r = 0; r < count; ++r)
       rms_norm_backward<into::replace>(memory.attended.row(first + r), norms.attn_sub,

@@ -10,8 +10,10 @@
 #include <bitnet/train/parameter.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -45,6 +47,15 @@ class basic_model {
     BITNET_TRY(m.rounded_, aligned_buffer<T>::make(size, "rounded parameters"));
     m.scales_.assign(m.list_.all().size(), T{1});
     m.capacity_ = tokens;
+    if (m.on_integers()) {
+      const nn::hparams& h = config.shape;
+      m.layer_words_ = integer_weight_words(h.q_dim() + 2 * h.kv_dim(), h.dim) +
+                       integer_weight_words(h.dim, h.q_dim()) +
+                       integer_weight_words(2 * h.ffn, h.dim) + integer_weight_words(h.dim, h.ffn);
+      BITNET_TRY(m.integers_, aligned_buffer<std::int32_t>::make(h.layers * m.layer_words_,
+                                                                 "integer parameters"));
+      m.layers_.resize(h.layers);
+    }
     m.lay_out(nullptr, tokens, std::min(tokens, config.shape.context));
     BITNET_TRY(m.memory_, aligned_buffer<T>::make(m.needed_, "training step"));
     BITNET_TRY(m.rope_,
@@ -80,6 +91,7 @@ class basic_model {
       scales_[i] = config_.weights.quantize(of(std::as_const(parameters_), p), of(rounded_, p));
     };
     threads_.parallel_for(all.size(), task);
+    if (on_integers()) pack_layers();
     const parameter& e = list_[list_.embedding()];
     round_to_format<T>(config_.embedding, threads_, of(std::as_const(parameters_), e),
                        of(rounded_, e));
@@ -151,6 +163,48 @@ class basic_model {
     return matrix_view{buffer.data() + p.offset, p.rows, p.cols};
   }
 
+  /// Whether layers multiply integers.
+  [[nodiscard]] bool on_integers() const noexcept {
+    return std::is_same_v<T, float> && config_.weights.integers && config_.activations.integers;
+  }
+
+  /// The matrices of a block that share an input: the first, and how many.
+  struct layer_matrices {
+    std::size_t first, count;
+  };
+  [[nodiscard]] std::array<layer_matrices, 4> matrices_of(std::size_t i) const noexcept {
+    const block_parameters& p = list_.block(i);
+    return {{{p.q, 3}, {p.output, 1}, {p.gate, 2}, {p.down, 1}}};
+  }
+  [[nodiscard]] bit_linear<T> linear(layer_matrices m) const noexcept {
+    bit_linear<T> l;
+    std::size_t rows = 0;
+    for (std::size_t k = 0; k < m.count; ++k) {
+      l.parts[k] = {list_[m.first + k].rows, scales_[m.first + k]};
+      rows += list_[m.first + k].rows;
+    }
+    l.codes = {rounded_.data() + list_[m.first].offset, rows, list_[m.first].cols};
+    return l;
+  }
+
+  /// Integers of the rounded weights, for both passes.
+  void pack_layers() {
+    if constexpr (std::is_same_v<T, float>) {
+      const auto task = [&](std::size_t i, std::size_t) {
+        std::int32_t* words = integers_.data() + i * layer_words_;
+        std::vector<float> scales;
+        for (std::size_t k = 0; k < layers_[i].size(); ++k) {
+          const bit_linear<T> l = linear(matrices_of(i)[k]);
+          scales.clear();
+          for (const auto& part : l.parts) scales.insert(scales.end(), part.outputs, part.scale);
+          layers_[i][k] = pack_weights(l.codes, scales, words);
+          words += integer_weight_words(l.codes.rows, l.codes.cols);
+        }
+      };
+      threads_.parallel_for(layers_.size(), task);
+    }
+  }
+
   void initialize(std::uint64_t seed, float deviation) {
     const counter_random random{seed};
     const float width = deviation * 3.46410162F;  // of a uniform distribution: sqrt(12)
@@ -197,11 +251,26 @@ class basic_model {
     const nn::hparams& h = config_.shape;
     layout<T> l{base};
     const std::size_t qkv = h.q_dim() + 2 * h.kv_dim();
+    // Codes are all that the backward pass needs of rounded inputs; then blocks share the values.
+    const bool integers = on_integers();
+    const auto shared_values = [&](std::size_t cols) {
+      return integers ? l.take(tokens, cols) : matrix_view<T>{};
+    };
+    const auto dim_values = shared_values(h.dim), q_values = shared_values(h.q_dim()),
+               ffn_values = shared_values(h.ffn);
+    const auto input = [&](const matrix_view<T>& values, std::size_t cols) {
+      layer_input<T> in;
+      in.values = integers ? values : l.take(tokens, cols);
+      in.scales = l.take(tokens);
+      if (integers)
+        in.codes = l.template take_integers<std::uint8_t>(tokens * layer_input<T>::stride_of(cols));
+      return in;
+    };
     blocks_.resize(h.layers);
     for (block_memory<T>& m : blocks_) {
       m.x = l.take(tokens, h.dim);
       m.attn_inverse = l.take(tokens);
-      m.attn_in = l.take(tokens, h.dim);
+      m.attn_in = input(dim_values, h.dim);
       m.qkv = l.take(tokens, qkv);
       if (has_qk_norms(config_.kind)) {
         m.qk_raw = l.take(tokens, h.q_dim() + h.kv_dim());
@@ -210,20 +279,19 @@ class basic_model {
       m.log_sum = l.take(tokens, h.heads);
       m.attended = l.take(tokens, h.q_dim());
       m.sub_inverse = l.take(tokens);
-      m.output_in = l.take(tokens, h.q_dim());
+      m.output_in = input(q_values, h.q_dim());
       m.middle = l.take(tokens, h.dim);
       m.ffn_inverse = l.take(tokens);
-      m.ffn_in = l.take(tokens, h.dim);
+      m.ffn_in = input(dim_values, h.dim);
       m.gate_up = l.take(tokens, 2 * h.ffn);
       m.ffn_sub_inverse = l.take(tokens);
-      m.down_in = l.take(tokens, h.ffn);
+      m.down_in = input(ffn_values, h.ffn);
     }
     final_ = l.take(tokens, h.dim);
     final_inverse_ = l.take(tokens);
     normed_ = l.take(tokens, h.dim);
     logits_ = l.take(head_rows(tokens), h.vocab);
     const std::size_t chunks = ceil_div(tokens, chunk_rows);
-    shared_.scales = l.take(tokens);
     shared_.attention = l.take(threads_.concurrency() * attention_scratch(length));
     shared_.gate = l.take(threads_.concurrency() * h.ffn);
     shared_.norm_partials = l.take(chunks * block<T>::norm_values(h));
@@ -235,6 +303,24 @@ class basic_model {
     shared_.d_attended = l.take(tokens, h.q_dim());
     shared_.d_gate_up = l.take(tokens, 2 * h.ffn);
     shared_.d_ffn = l.take(tokens, h.ffn);
+    if (integers) {
+      const auto operands = [&](std::size_t outputs, std::size_t inputs) {
+        gradient_operands g;
+        g.outputs = outputs;
+        g.inputs = inputs;
+        g.left = l.template take_integers<std::int32_t>(chunks * g.left_words());
+        g.scales = l.template take_integers<float>(chunks * outputs);
+        g.right = l.template take_integers<std::int32_t>(chunks * g.right_words());
+        return g;
+      };
+      shared_.qkv = operands(qkv, h.dim);
+      shared_.output = operands(h.dim, h.q_dim());
+      shared_.gate_up = operands(2 * h.ffn, h.dim);
+      shared_.down = operands(h.dim, h.ffn);
+      shared_.integer_words = integer_scratch(std::max({qkv, h.dim, 2 * h.ffn}));
+      shared_.integers =
+          l.template take_integers<std::int32_t>(threads_.concurrency() * shared_.integer_words);
+    }
     needed_ = l.used();
   }
 
@@ -243,25 +329,22 @@ class basic_model {
     const auto norm = [&](std::size_t n) -> const T* {
       return n == block_parameters::none ? nullptr : parameters_.data() + list_[n].offset;
     };
-    const auto linear = [&](std::size_t first, std::size_t count) {
-      bit_linear<T> l;
-      std::size_t rows = 0;
-      for (std::size_t k = 0; k < count; ++k) {
-        l.parts[k] = {list_[first + k].rows, scales_[first + k]};
-        rows += list_[first + k].rows;
-      }
-      l.codes = {rounded_.data() + list_[first].offset, rows, list_[first].cols};
-      return l;
-    };
     block<T> b;
     b.config = &config_;
     b.rope = &rope_;
     b.norms = {norm(p.attn_norm),     norm(p.q_norm),   norm(p.k_norm),
                norm(p.attn_sub_norm), norm(p.ffn_norm), norm(p.ffn_sub_norm)};
-    b.qkv = linear(p.q, 3);
-    b.output = linear(p.output, 1);
-    b.gate_up = linear(p.gate, 2);
-    b.down = linear(p.down, 1);
+    const auto m = matrices_of(i);
+    b.qkv = linear(m[0]);
+    b.output = linear(m[1]);
+    b.gate_up = linear(m[2]);
+    b.down = linear(m[3]);
+    if (on_integers()) {
+      b.qkv.integers = &layers_[i][0];
+      b.output.integers = &layers_[i][1];
+      b.gate_up.integers = &layers_[i][2];
+      b.down.integers = &layers_[i][3];
+    }
     b.memory = blocks_[i];
     return b;
   }
@@ -271,17 +354,18 @@ class basic_model {
     const auto norm = [&](std::size_t n) -> T* {
       return n == block_parameters::none ? nullptr : gradients_.data() + list_[n].offset;
     };
-    const auto matrix = [&](std::size_t first, std::size_t count) {
+    const auto matrix = [&](layer_matrices m) {
       std::size_t rows = 0;
-      for (std::size_t k = 0; k < count; ++k) rows += list_[first + k].rows;
-      return matrix_view<T>{gradients_.data() + list_[first].offset, rows, list_[first].cols};
+      for (std::size_t k = 0; k < m.count; ++k) rows += list_[m.first + k].rows;
+      return matrix_view<T>{gradients_.data() + list_[m.first].offset, rows, list_[m.first].cols};
     };
+    const auto m = matrices_of(i);
     return {{norm(p.attn_norm), norm(p.q_norm), norm(p.k_norm), norm(p.attn_sub_norm),
              norm(p.ffn_norm), norm(p.ffn_sub_norm)},
-            matrix(p.q, 3),
-            matrix(p.output, 1),
-            matrix(p.gate, 2),
-            matrix(p.down, 1)};
+            matrix(m[0]),
+            matrix(m[1]),
+            matrix(m[2]),
+            matrix(m[3])};
   }
 
   void forward(const batch& b) {
@@ -358,6 +442,9 @@ class basic_model {
   parameter_list list_;
   aligned_buffer<T> parameters_, gradients_, rounded_;
   std::vector<T> scales_;  // of rounded matrices
+  aligned_buffer<std::int32_t> integers_;
+  std::size_t layer_words_ = 0;
+  std::vector<std::array<integer_weights, 4>> layers_;
   rope_table<T> rope_;
 
   std::size_t capacity_ = 0;

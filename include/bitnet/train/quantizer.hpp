@@ -23,6 +23,7 @@ namespace train {
 /// int8 activations exact. `format` is a type of GGUF that holds such weights without loss. A
 /// quantizer may also have
 ///  - `group`, of which the number of inputs has to be a multiple,
+///  - `integers`, true where `out` holds only -1, 0 and 1: products are then faster,
 ///  - `backward(w, dw)`, which changes the gradient (BinaryConnect stops it where |w| > 1, say).
 template <class Q>
 concept weight_quantizer = requires(matrix_view<const float> w, matrix_view<float> out) {
@@ -33,7 +34,8 @@ concept weight_quantizer = requires(matrix_view<const float> w, matrix_view<floa
 };
 
 /// Rounds one row of a layer's input, x[0, n): `quantize(x, out, n)` writes `out` and returns a
-/// scale, and the layer computes with out * scale.
+/// scale, and the layer computes with out * scale. `integers` may say that `out` holds integers in
+/// [-127, 127]: products with weights that are integers too are then faster.
 template <class Q>
 concept activation_quantizer = requires(const float* x, float* out, std::size_t n) {
   { Q::name } -> std::convertible_to<std::string_view>;
@@ -72,6 +74,7 @@ template <class T>
 /// BitNet b1.58 (Ma et al., 2024): round(w / mean|w|) limited to -1, 0, 1.
 struct absmean_ternary {
   static constexpr std::string_view name = "absmean_ternary";
+  static constexpr bool integers = true;
   static constexpr quant::format_id format = quant::format_id::i2_s;
 
   template <class T>
@@ -91,6 +94,7 @@ struct absmean_ternary {
 /// Courbariaux et al., 2015, with the scale of XNOR-Net, Rastegari et al., 2016).
 struct sign_binary {
   static constexpr std::string_view name = "sign_binary";
+  static constexpr bool integers = true;
   static constexpr quant::format_id format = quant::format_id::q1_0;
   static constexpr std::size_t group = 128;  // of the file's format
 
@@ -108,6 +112,7 @@ struct sign_binary {
 /// The first BitNet (Wang et al., 2023): the sign of a weight's distance from the mean weight.
 struct centered_binary {
   static constexpr std::string_view name = "centered_binary";
+  static constexpr bool integers = true;
   static constexpr quant::format_id format = quant::format_id::q1_0;
   static constexpr std::size_t group = 128;
 
@@ -183,6 +188,7 @@ struct grouped_ternary {
 /// int8 with one scale for the row, as BitNet models run: round(x 127 / max(|x|, 1e-5)).
 struct int8_per_token {
   static constexpr std::string_view name = "int8_per_token";
+  static constexpr bool integers = true;
 
   template <class T>
   static T quantize(const T* x, T* out, std::size_t n) noexcept {
@@ -236,6 +242,7 @@ struct weight_rounding {
   std::string_view name;
   quant::format_id format = quant::format_id::f32;
   std::size_t group = 1;
+  bool integers = false;
   T (*quantize)(matrix_view<const T> w, matrix_view<T> out) noexcept = nullptr;
   void (*backward)(matrix_view<const T> w, matrix_view<T> dw) noexcept = nullptr;  ///< or null
 };
@@ -244,13 +251,28 @@ struct weight_rounding {
 template <class T>
 struct activation_rounding {
   std::string_view name;
+  bool integers = false;
   T (*quantize)(const T* x, T* out, std::size_t n) noexcept = nullptr;
 };
+
+namespace detail {
+
+template <class Q>
+[[nodiscard]] constexpr bool gives_integers() noexcept {
+  if constexpr (requires { Q::integers; }) {
+    return static_cast<bool>(Q::integers);
+  } else {
+    return false;
+  }
+}
+
+}  // namespace detail
 
 template <weight_quantizer Q, class T = float>
 [[nodiscard]] constexpr weight_rounding<T> weights() noexcept {
   weight_rounding<T> r{Q::name, Q::format};
   if constexpr (requires { Q::group; }) r.group = Q::group;
+  r.integers = detail::gives_integers<Q>();
   r.quantize = [](matrix_view<const T> w, matrix_view<T> out) noexcept {
     return Q::quantize(w, out);
   };
@@ -261,7 +283,7 @@ template <weight_quantizer Q, class T = float>
 
 template <activation_quantizer Q, class T = float>
 [[nodiscard]] constexpr activation_rounding<T> activations() noexcept {
-  return {Q::name,
+  return {Q::name, detail::gives_integers<Q>(),
           [](const T* x, T* out, std::size_t n) noexcept { return Q::quantize(x, out, n); }};
 }
 
