@@ -8,6 +8,7 @@
 // gradient_levels.
 #pragma once
 
+#include <bitnet/core/bit_cast.hpp>
 #include <bitnet/train/integer_product.hpp>
 #include <bitnet/train/matrix.hpp>
 
@@ -79,16 +80,15 @@ static_assert(gradient_levels(chunk_rows, 127) == 32767.0F);
   return most > 1e-30F ? levels / most : 0.0F;
 }
 
-/// The nearest integer within [-limit, limit], where NaN is one too.
-[[nodiscard]] BITNET_INLINE std::int32_t to_level(float x, float limit) noexcept {
-  x = x > -limit ? x : -limit;
-  x = x < limit ? x : limit;
-  return static_cast<std::int32_t>(nearest(x));
+/// The nearest integer to x, up to 2^15 in magnitude, in the low 16 bits; what is no number gives
+/// some integer. Without comparisons or conversions, this becomes vector code.
+[[nodiscard]] BITNET_INLINE std::uint32_t level_bits(float x) noexcept {
+  return bit_cast<std::uint32_t>(x + 12582912.0F);  // 1.5 * 2^23, of which the low bits are 0
 }
 
-[[nodiscard]] BITNET_INLINE std::int32_t pair_word(std::int32_t low, std::int32_t high) noexcept {
-  return static_cast<std::int32_t>((static_cast<std::uint32_t>(low) & 0xffffU) |
-                                   static_cast<std::uint32_t>(high) << 16);
+/// A word of two int16, from their low bits.
+[[nodiscard]] BITNET_INLINE std::int32_t pair_word(std::uint32_t low, std::uint32_t high) noexcept {
+  return static_cast<std::int32_t>((low & 0xffffU) | high << 16);
 }
 
 }  // namespace detail
@@ -121,9 +121,9 @@ inline integer_weights pack_weights(matrix_view<const float> codes, std::span<co
     for (std::size_t k = 0; k < codes.cols; k += 4, to += word_cols) {
       std::uint32_t word = 0;
       for (std::size_t i = 0; i < 4 && k + i < codes.cols; ++i) {
-        const auto code = static_cast<std::int32_t>(row[k + i]);
-        sum += code;
-        word |= (static_cast<std::uint32_t>(code) & 0xffU) << 8 * i;
+        const std::uint32_t code = level_bits(row[k + i]);
+        sum += static_cast<std::int8_t>(code);
+        word |= (code & 0xffU) << 8 * i;
       }
       *to = static_cast<std::int32_t>(word);
     }
@@ -136,8 +136,7 @@ inline integer_weights pack_weights(matrix_view<const float> codes, std::span<co
       const float* const low = codes.row(2 * k) + n;
       const float* const high = 2 * k + 1 < codes.rows ? codes.row(2 * k + 1) + n : nullptr;
       for (std::size_t i = 0; i < wide; ++i)
-        to[i] = pair_word(static_cast<std::int32_t>(low[i]),
-                          high == nullptr ? 0 : static_cast<std::int32_t>(high[i]));
+        to[i] = pair_word(level_bits(low[i]), high == nullptr ? 0 : level_bits(high[i]));
       std::fill(to + wide, to + word_cols, 0);
     }
   }
@@ -150,13 +149,13 @@ inline integer_weights pack_weights(matrix_view<const float> codes, std::span<co
 /// y = x W^T for rounded inputs, whose codes it writes from their values.
 inline void integer_forward(const integer_weights& w, const layer_input<float>& x,
                             matrix_view<float> y) noexcept {
-  const std::size_t stride = x.stride();
+  const std::size_t stride = x.stride(), inputs = x.values.cols;
   for (std::size_t r = 0; r < x.values.rows; ++r) {
     const float* const from = x.values.row(r);
     std::uint8_t* const to = x.codes + r * stride;
-    for (std::size_t i = 0; i < x.values.cols; ++i)
-      to[i] = static_cast<std::uint8_t>(detail::to_level(from[i], 127.0F) + 128);
-    std::fill(to + x.values.cols, to + stride, std::uint8_t{128});
+    for (std::size_t i = 0; i < inputs; ++i)
+      to[i] = static_cast<std::uint8_t>(detail::level_bits(from[i]) + 128);
+    std::fill(to + inputs, to + stride, std::uint8_t{128});
   }
   const std::size_t words = stride / 4;
   detail::multiply_words<detail::quads>(
@@ -173,21 +172,21 @@ inline void integer_forward(const integer_weights& w, const layer_input<float>& 
 inline void integer_backward(const integer_weights& w, matrix_view<const float> dy,
                              matrix_view<float> dx, std::int32_t* scratch) noexcept {
   using namespace detail;
-  const std::size_t words = ceil_div(w.outputs, 2);
+  const std::size_t outputs = w.outputs, words = ceil_div(outputs, 2);
+  const float* const factors = w.scales;
   const float levels =
       gradient_levels(2 * words, static_cast<std::size_t>(most_weight_code));
   auto* const scales = reinterpret_cast<float*>(scratch + chunk_rows * words);
   for (std::size_t r = 0; r < dy.rows; ++r) {
     const float* const from = dy.row(r);
-    const float* const factors = w.scales;
     const float most = lane_max<float>(
-        w.outputs, 0.0F, [=](std::size_t i) { return std::abs(from[i] * factors[i]); });
+        outputs, 0.0F, [=](std::size_t i) { return std::abs(from[i] * factors[i]); });
     const float factor = level_factor(most, levels);
     scales[r] = most / levels;
     auto* const to = reinterpret_cast<std::int16_t*>(scratch + r * words);
     to[2 * words - 1] = 0;
-    for (std::size_t i = 0; i < w.outputs; ++i)
-      to[i] = static_cast<std::int16_t>(to_level(from[i] * factors[i] * factor, levels));
+    for (std::size_t i = 0; i < outputs; ++i)
+      to[i] = static_cast<std::int16_t>(level_bits(from[i] * factors[i] * factor));
   }
   multiply_words<pairs>(dx, {reinterpret_cast<const std::byte*>(scratch), words, words, 1}, scales,
                         w.backward, false);
@@ -223,8 +222,8 @@ inline void integer_operands(const gradient_operands& g, std::size_t chunk,
       const float* const high = both ? dy.row(2 * k + 1) + first : low;
       const float high_scale = both ? x.scales[2 * k + 1] : 0.0F;
       for (std::size_t i = 0; i < wide; ++i)
-        word[i] = pair_word(to_level(low[i] * low_scale * factor[i], 32767.0F),
-                            to_level(high[i] * high_scale * factor[i], 32767.0F));
+        word[i] = pair_word(level_bits(low[i] * low_scale * factor[i]),
+                            level_bits(high[i] * high_scale * factor[i]));
       for (std::size_t i = 0; i < wide; i += word_rows)
         std::copy_n(word + i, word_rows, left + (first + i) * depth + k * word_rows);
     }
@@ -237,9 +236,9 @@ inline void integer_operands(const gradient_operands& g, std::size_t chunk,
       const std::uint8_t* const low = x.codes + 2 * k * x.stride() + n;
       const bool both = 2 * k + 1 < dy.rows;
       const std::uint8_t* const high = both ? low + x.stride() : low;
-      const std::int32_t keep = both ? 1 : 0;
+      const std::uint32_t mask = both ? ~0U : 0U;
       for (std::size_t i = 0; i < wide; ++i)
-        to[i] = pair_word(std::int32_t{low[i]} - 128, (std::int32_t{high[i]} - 128) * keep);
+        to[i] = pair_word(std::uint32_t{low[i]} - 128, (std::uint32_t{high[i]} - 128) & mask);
       std::fill(to + wide, to + word_cols, 0);
     }
   }

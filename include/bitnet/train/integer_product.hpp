@@ -38,53 +38,60 @@ struct word_panels {
   }
 };
 
+/// One tile of a product: `count` columns at n of the rows whose words begin at `from`.
+template <class Dot>
+BITNET_INLINE void multiply_tile(const std::byte* const (&from)[word_rows], std::size_t step,
+                                 const float* row_scales, const word_panels& b, std::size_t n,
+                                 bool add, float* c, std::size_t stride) noexcept {
+  constexpr std::size_t width = word_vector::width;
+  typename word_vector::type sum[word_rows][2];
+  BITNET_UNROLL
+  for (std::size_t r = 0; r < word_rows; ++r) {
+    sum[r][0] = b.start == nullptr ? word_vector::zero() : word_vector::load(b.start + n);
+    sum[r][1] = b.start == nullptr ? word_vector::zero() : word_vector::load(b.start + n + width);
+  }
+  const std::int32_t* at = b.words + n * b.depth;
+  for (std::size_t k = 0; k < b.depth; ++k, at += word_cols) {
+    const typename Dot::operand b0 = Dot::load(at), b1 = Dot::load(at + width);
+    BITNET_UNROLL
+    for (std::size_t r = 0; r < word_rows; ++r) {
+      const std::int32_t x = load_word(from[r] + k * step);
+      Dot::dot(sum[r][0], x, b0);
+      Dot::dot(sum[r][1], x, b1);
+    }
+  }
+  const float* const scales = b.scales == nullptr ? nullptr : b.scales + n;
+  BITNET_UNROLL
+  for (std::size_t r = 0; r < word_rows; ++r) {
+    word_vector::store(sum[r][0], row_scales[r], scales, add, c + r * stride);
+    word_vector::store(sum[r][1], row_scales[r], scales == nullptr ? nullptr : scales + width, add,
+                       c + r * stride + width);
+  }
+}
+
 /// c = or += (sum * row_scales[r]) * scales of columns, for c [rows][b.cols], with exact sums of
 /// Dot::dot over the words of a row of a and a column of b.
 template <class Dot>
 void multiply_words(matrix_view<float> c, word_tiles a, const float* row_scales,
                     const word_panels& b, bool add) noexcept {
-  constexpr std::size_t width = word_vector::width;
-  for (std::size_t n = 0; n < b.cols; n += word_cols) {
-    const std::int32_t* const panel = b.words + n * b.depth;
-    const std::size_t wide = std::min(word_cols, b.cols - n);
-    for (std::size_t m = 0; m < c.rows; m += word_rows) {
-      const std::size_t high = std::min(word_rows, c.rows - m);
-      const std::byte* from[word_rows];  // rows behind the last are computed and dropped
-      for (std::size_t r = 0; r < word_rows; ++r)
-        from[r] = a.data + 4 * (m * a.tile + std::min(r, high - 1) * a.row);
-      typename word_vector::type sum[word_rows][2];
-      for (std::size_t r = 0; r < word_rows; ++r)
-        for (std::size_t v = 0; v < 2; ++v)
-          sum[r][v] = b.start == nullptr ? word_vector::zero()
-                                         : word_vector::load(b.start + n + v * width);
-      const std::int32_t* at = panel;
-      for (std::size_t k = 0; k < b.depth; ++k, at += word_cols) {
-        const typename Dot::operand b0 = Dot::load(at), b1 = Dot::load(at + width);
-        BITNET_UNROLL
-        for (std::size_t r = 0; r < word_rows; ++r) {
-          const std::int32_t x = load_word(from[r] + 4 * k * a.col);
-          Dot::dot(sum[r][0], x, b0);
-          Dot::dot(sum[r][1], x, b1);
-        }
+  for (std::size_t m = 0; m < c.rows; m += word_rows) {
+    const std::size_t high = std::min(word_rows, c.rows - m);
+    const std::byte* from[word_rows];  // rows behind the last are computed and dropped
+    for (std::size_t r = 0; r < word_rows; ++r)
+      from[r] = a.data + 4 * (m * a.tile + std::min(r, high - 1) * a.row);
+    for (std::size_t n = 0; n < b.cols; n += word_cols) {
+      const std::size_t wide = std::min(word_cols, b.cols - n);
+      if (high == word_rows && wide == word_cols) {
+        multiply_tile<Dot>(from, 4 * a.col, row_scales + m, b, n, add, c.row(m) + n, c.stride);
+        continue;
       }
-      for (std::size_t r = 0; r < high; ++r) {
-        float* const out = c.row(m + r) + n;
-        const float* const scales = b.scales == nullptr ? nullptr : b.scales + n;
-        if (wide == word_cols) {
-          for (std::size_t v = 0; v < 2; ++v)
-            word_vector::store(sum[r][v], row_scales[m + r],
-                               scales == nullptr ? nullptr : scales + v * width, add,
-                               out + v * width);
-          continue;
-        }
-        float edge[word_cols] = {};
-        std::copy_n(out, wide, edge);
-        for (std::size_t v = 0; v < 2; ++v)
-          word_vector::store(sum[r][v], row_scales[m + r],
-                             scales == nullptr ? nullptr : scales + v * width, add,
-                             edge + v * width);
-        std::copy_n(edge, wide, out);
-      }
+      float edge[word_rows * word_cols] = {}, scales[word_rows] = {};
+      std::copy_n(row_scales + m, high, scales);
+      for (std::size_t r = 0; r < high; ++r)
+        std::copy_n(c.row(m + r) + n, wide, edge + r * word_cols);
+      multiply_tile<Dot>(from, 4 * a.col, scales, b, n, add, edge, word_cols);
+      for (std::size_t r = 0; r < high; ++r)
+        std::copy_n(edge + r * word_cols, wide, c.row(m + r) + n);
     }
   }
 }
