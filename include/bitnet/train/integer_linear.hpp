@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear layers whose weights and inputs are rounded to integers, on products of integers.
 //
-// The forward pass is exact: inputs are 8 bits, weights a few. The backward pass rounds gradients to
-// 16 bits, in the gradient of the input by a scale for each token, in that of the weights by a
+// The forward pass is exact: inputs are 8 bits, weights a few. The backward pass rounds gradients
+// to 16 bits, in the gradient of the input by a scale for each token, in that of the weights by a
 // scale for each output and piece of work: an error of at most 2^-16 of the largest number that
 // shares the scale, where float sums have 2^-24 of the largest term. Sums stay in int32: see
 // gradient_levels.
@@ -24,18 +24,18 @@ inline constexpr int most_weight_code = 1;
 
 /// The integers of a layer's weights, as panels for both passes. Nothing is owned.
 struct integer_weights {
-  detail::word_panels forward;   ///< columns are outputs, words four inputs
-  detail::word_panels backward;  ///< columns are inputs, words two outputs
-  const float* scales = nullptr; ///< of outputs
+  detail::word_panels forward;    ///< columns are outputs, words four inputs
+  detail::word_panels backward;   ///< columns are inputs, words two outputs
+  const float* scales = nullptr;  ///< of outputs
   std::size_t outputs = 0;
 };
 
 /// Rounded inputs of a layer. Nothing is owned.
 template <class T>
 struct layer_input {
-  matrix_view<T> values;         ///< [tokens][inputs]
-  T* scales = nullptr;           ///< of each token
-  std::uint8_t* codes = nullptr; ///< integers + 128, [tokens][stride()]; or null
+  matrix_view<T> values;          ///< [tokens][inputs]
+  T* scales = nullptr;            ///< of each token
+  std::uint8_t* codes = nullptr;  ///< integers + 128, [tokens][stride()]; or null
 
   [[nodiscard]] static constexpr std::size_t stride_of(std::size_t inputs) noexcept {
     return round_up(inputs, 4);
@@ -180,8 +180,7 @@ inline void integer_backward(const integer_weights& w, matrix_view<const float> 
   using namespace detail;
   const std::size_t outputs = w.outputs, words = ceil_div(outputs, 2);
   const float* const factors = w.scales;
-  const float levels =
-      gradient_levels(2 * words, static_cast<std::size_t>(most_weight_code));
+  const float levels = gradient_levels(2 * words, static_cast<std::size_t>(most_weight_code));
   auto* const scales = reinterpret_cast<float*>(scratch + chunk_rows * words);
   for (std::size_t r = 0; r < dy.rows; ++r) {
     const float* const from = dy.row(r);

@@ -44,9 +44,7 @@ struct word_vector {
 /// Words of two int16: sum += a[0] b[0] + a[1] b[1].
 struct pairs {
   using operand = __m512i;
-  static BITNET_INLINE operand load(const std::int32_t* b) noexcept {
-    return _mm512_load_si512(b);
-  }
+  static BITNET_INLINE operand load(const std::int32_t* b) noexcept { return _mm512_load_si512(b); }
   static BITNET_INLINE void dot(__m512i& sum, std::int32_t a, operand b) noexcept {
 #if BITNET_FLAGS_AVX512_VNNI
     sum = _mm512_dpwssd_epi32(sum, _mm512_set1_epi32(a), b);
@@ -60,9 +58,7 @@ struct pairs {
 /// [-64, 64].
 struct quads {
   using operand = __m512i;
-  static BITNET_INLINE operand load(const std::int32_t* b) noexcept {
-    return _mm512_load_si512(b);
-  }
+  static BITNET_INLINE operand load(const std::int32_t* b) noexcept { return _mm512_load_si512(b); }
   static BITNET_INLINE void dot(__m512i& sum, std::int32_t a, operand b) noexcept {
 #if BITNET_FLAGS_AVX512_VNNI
     sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(a), b);
