@@ -9,6 +9,13 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 warns inside its own AVX-512 header about registers left undefined on purpose.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 BITNET_NAMESPACE_BEGIN
 namespace train {
 namespace detail {
@@ -218,3 +225,7 @@ struct quads {
 }  // namespace detail
 }  // namespace train
 BITNET_NAMESPACE_END
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
