@@ -152,6 +152,8 @@ struct loops {
      chains * 16},
     {"avx512_vnni", avx512_vnni::read<1>, avx512_vnni::read<8>, avx512_vnni::multiply, chains * 64,
      avx512_vnni::fuse, chains * 16},
+    {"avx512_vbmi", avx512_vnni::read<1>, avx512_vnni::read<8>, avx512_vnni::multiply, chains * 64,
+     avx512_vnni::fuse, chains * 16},
 #endif
   };
   for (const loops& l : all)

@@ -53,7 +53,9 @@ class tiled_product {
     prefix_.resize(tokens * q_.prefixes());
     q_.values = values_.data();
     q_.scales = q_scales_.data();
+    less_.resize(tokens * q_.blocks());
     q_.prefix = prefix_.data();
+    q_.less = less_.data();
     if (l.codes == quant::encoding::binary) {
       sums_ = filled<std::int8_t>(tokens * q_.padded() * quant::sums_per_value);
       q_.sums = sums_.data();
@@ -95,7 +97,7 @@ class tiled_product {
   bitnet::aligned_buffer<std::int8_t> values_;
   bitnet::aligned_buffer<std::int8_t> sums_;
   std::vector<float> q_scales_;
-  std::vector<std::int32_t> prefix_;
+  std::vector<std::int32_t> prefix_, less_;
   std::vector<float> y_;
 };
 

@@ -33,7 +33,7 @@ void add_quantize(const kernel_table& k, const char* name, std::size_t block) {
     std::vector<float> x = std::vector<float>(ffn, 0.5F);
     std::vector<std::int8_t> values;
     std::vector<float> scales;
-    std::vector<std::int32_t> prefix;
+    std::vector<std::int32_t> prefix, less;
     bitnet::quant::quantized_rows q;
   };
   auto r = std::make_shared<rows>();
@@ -45,7 +45,9 @@ void add_quantize(const kernel_table& k, const char* name, std::size_t block) {
   r->prefix.resize(r->q.prefixes());
   r->q.values = r->values.data();
   r->q.scales = r->scales.data();
+  r->less.resize(r->q.blocks());
   r->q.prefix = r->prefix.data();
+  r->q.less = r->less.data();
   add(k, name, ffn * sizeof(float), [&k, r] { k.quantize(r->x.data(), r->q, 0); });
 }
 

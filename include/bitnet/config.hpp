@@ -55,6 +55,12 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #define BITNET_FLAGS_AVX512_VNNI 0
 #endif
 
+#if BITNET_FLAGS_AVX512_VNNI && defined(__AVX512VBMI__)
+#define BITNET_FLAGS_AVX512_VBMI 1
+#else
+#define BITNET_FLAGS_AVX512_VBMI 0
+#endif
+
 #if BITNET_ARCH_AARCH64 && defined(__ARM_FEATURE_DOTPROD)
 #define BITNET_FLAGS_NEON_DOTPROD 1
 #else
@@ -93,7 +99,9 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 // one weak symbol, and the linker may hand the baseline caller AVX-512 code. The name therefore
 // says version, instruction set and exceptions mode.
 
-#if BITNET_FLAGS_AVX512_VNNI
+#if BITNET_FLAGS_AVX512_VBMI
+#define BITNET_ABI_ISA avx512_vbmi
+#elif BITNET_FLAGS_AVX512_VNNI
 #define BITNET_ABI_ISA avx512_vnni
 #elif BITNET_FLAGS_AVX512
 #define BITNET_ABI_ISA avx512

@@ -14,6 +14,7 @@ TEST_CASE("detection is consistent") {
   CHECK((!f.avx512 || f.avx2));
   CHECK((!f.avx_vnni || f.avx2));
   CHECK((!f.avx512_vnni || f.avx512));
+  CHECK((!f.avx512_vbmi || f.avx512_vnni));
   CHECK((!f.neon_dotprod || f.neon));
   CHECK((!f.neon_i8mm || f.neon_dotprod));
   CHECK(f.neon == (BITNET_ARCH_AARCH64 != 0));
@@ -27,6 +28,7 @@ TEST_CASE("detection is consistent") {
   CHECK(f.avx512 == (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")));
   CHECK(f.avx512_vnni == (f.avx512 && __builtin_cpu_supports("avx512vnni")));
+  CHECK(f.avx512_vbmi == (f.avx512_vnni && __builtin_cpu_supports("avx512vbmi")));
 #endif
   MESSAGE("best instruction set here: " << std::string{isa::best()});
 }
@@ -37,8 +39,8 @@ TEST_CASE("lists keep their order from scalar to the best") {
   CHECK(names.size() == isa::compiled::size);
   CHECK(names.front() == "scalar");
 #if BITNET_ARCH_X86_64
-  CHECK(names ==
-        std::vector<std::string_view>{"scalar", "avx2", "avx_vnni", "avx512", "avx512_vnni"});
+  CHECK(names == std::vector<std::string_view>{"scalar", "avx2", "avx_vnni", "avx512",
+                                               "avx512_vnni", "avx512_vbmi"});
 #elif BITNET_ARCH_AARCH64
   CHECK(names == std::vector<std::string_view>{"scalar", "neon", "neon_dotprod", "neon_i8mm"});
 #endif

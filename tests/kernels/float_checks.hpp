@@ -166,6 +166,7 @@ inline void check_quantize() {
           k->quantize(x.data(), q.view, 0);
           CHECK(q.values == expected.values);
           CHECK(q.prefix == expected.prefix);
+          CHECK(q.less == expected.less);
           CHECK(differences(q.scales, expected.scales) == 0);
         }
         const auto& v = expected.view;
@@ -179,6 +180,9 @@ inline void check_quantize() {
         }
         for (std::size_t from = 0; from < n; from += v.block) {
           const std::size_t to = std::min(n, from + v.block);
+          std::int32_t block_sum = 0;
+          for (std::size_t i = from; i < to; ++i) block_sum += v.values[i];
+          CHECK(v.less[from / v.block] == -block_sum);
           float m = blocks ? 0.0F : 1e-5F;
           for (std::size_t i = from; i < to; ++i)
             if (!std::isnan(x[i])) m = std::max(m, std::abs(x[i]));

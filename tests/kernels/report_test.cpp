@@ -26,6 +26,7 @@ static_assert(server_of<isa::avx_vnni>("rms_norm") == "avx2");
 static_assert(server_of<isa::avx512>("gemm_tiled") == "avx512");
 static_assert(server_of<isa::avx512_vnni>("gemm_tiled") == "avx512_vnni");
 static_assert(server_of<isa::avx512_vnni>("rms_norm") == "avx512");
+static_assert(server_of<isa::avx512_vbmi>("gemm_tiled") == "avx512_vbmi");
 #elif BITNET_ARCH_AARCH64
 static_assert(server_of<isa::neon>("gemm_tiled") == "neon");
 static_assert(server_of<isa::neon>("tabulate") == "neon");
@@ -78,6 +79,8 @@ TEST_CASE("the best table is the best that the features allow") {
   CHECK(kernels::best_table(f).isa == "avx512");
   f.avx512_vnni = true;
   CHECK(kernels::best_table(f).isa == "avx512_vnni");
+  f.avx512_vbmi = true;
+  CHECK(kernels::best_table(f).isa == "avx512_vbmi");
 #elif BITNET_ARCH_AARCH64
   isa::cpu_features f;
   f.neon = true;

@@ -165,6 +165,7 @@ struct test_rows {
   std::vector<std::int8_t> values;
   std::vector<float> scales;
   std::vector<std::int32_t> prefix;
+  std::vector<std::int32_t> less;
   std::vector<std::int8_t> sums;
   bitnet::quant::quantized_rows view;
 
@@ -175,6 +176,7 @@ struct test_rows {
     values.assign(rows * view.padded(), 77);
     scales.assign(rows * view.blocks(), -1.0F);
     prefix.assign(rows * view.prefixes(), -1);
+    less.assign(rows * view.blocks(), -1);
     sums.assign(rows * view.padded() * bitnet::quant::sums_per_value, 99);
     attach();
   }
@@ -182,6 +184,7 @@ struct test_rows {
     view.values = values.data();
     view.scales = scales.data();
     view.prefix = prefix.data();
+    view.less = less.data();
     view.sums = sums.data();
   }
   /// Values chosen here: `q(row, column)`, scales random.
@@ -190,10 +193,12 @@ struct test_rows {
     for (std::size_t r = 0; r < view.rows; ++r) {
       std::int32_t sum = 0;
       prefix[r * view.prefixes()] = 0;
+      for (std::size_t b = 0; b < view.blocks(); ++b) less[r * view.blocks() + b] = 0;
       for (std::size_t c = 0; c < view.padded(); ++c) {
         const int v = c < view.cols ? q(r, c) : 0;
         values[r * view.padded() + c] = static_cast<std::int8_t>(v);
         sum += v;
+        if (c < view.cols) less[r * view.blocks() + c / view.block] -= v;
         if (c % 16 == 15) prefix[r * view.prefixes() + c / 16 + 1] = sum;
       }
     }
@@ -206,6 +211,7 @@ struct test_rows {
     one.values += r * view.padded();
     one.scales += r * view.blocks();
     one.prefix += r * view.prefixes();
+    one.less += r * view.blocks();
     one.sums += r * view.padded() * bitnet::quant::sums_per_value;
     one.rows = 1;
     return one;

@@ -42,7 +42,8 @@ struct cpu_features {
   bool avx_vnni = false;
   bool avx512 = false;  ///< F, BW, DQ and VL
   bool avx512_vnni = false;
-  bool neon = false;  ///< part of every 64-bit ARM processor
+  bool avx512_vbmi = false;  ///< with VNNI
+  bool neon = false;         ///< part of every 64-bit ARM processor
   bool neon_dotprod = false;
   bool neon_i8mm = false;
 };
@@ -125,7 +126,8 @@ struct arm_features {
 [[nodiscard]] inline cpu_features detect() noexcept {
   cpu_features f;
 #if defined(BITNET_X86_INTRINSICS_HEADER)
-  f.avx2 = f.avx_vnni = f.avx512 = f.avx512_vnni = true;  // an emulation runs everything
+  f.avx2 = f.avx_vnni = true;  // an emulation runs everything
+  f.avx512 = f.avx512_vnni = f.avx512_vbmi = true;
 #elif BITNET_ARCH_X86_64
   const auto bit = [](std::uint32_t word, int index) { return (word >> index & 1U) != 0; };
   const std::uint32_t leaves = detail::cpuid(0, 0).a;
@@ -141,6 +143,7 @@ struct arm_features {
   f.avx512 =
       f.avx2 && zmm && bit(seven.b, 16) && bit(seven.b, 30) && bit(seven.b, 17) && bit(seven.b, 31);
   f.avx512_vnni = f.avx512 && bit(seven.c, 11);
+  f.avx512_vbmi = f.avx512_vnni && bit(seven.c, 1);
   f.avx_vnni = f.avx2 && seven.a >= 1 && bit(detail::cpuid(7, 1).a, 4);
 #elif BITNET_ARCH_AARCH64
   const detail::arm_features system = detail::ask_system();
@@ -156,7 +159,9 @@ template <tag I>
 [[nodiscard]] constexpr bool runs([[maybe_unused]] I instruction_set,
                                   [[maybe_unused]] const cpu_features& f) noexcept {
 #if BITNET_ARCH_X86_64
-  if constexpr (std::is_same_v<I, avx512_vnni>)
+  if constexpr (std::is_same_v<I, avx512_vbmi>)
+    return f.avx512_vbmi;
+  else if constexpr (std::is_same_v<I, avx512_vnni>)
     return f.avx512_vnni;
   else if constexpr (std::is_same_v<I, avx512>)
     return f.avx512;

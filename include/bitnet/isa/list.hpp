@@ -19,7 +19,7 @@ struct list {
 
 #if BITNET_ARCH_X86_64
 /// Every instruction set whose kernels this build contains.
-using compiled = list<scalar, avx2, avx_vnni, avx512, avx512_vnni>;
+using compiled = list<scalar, avx2, avx_vnni, avx512, avx512_vnni, avx512_vbmi>;
 #elif BITNET_ARCH_AARCH64
 using compiled = list<scalar, neon, neon_dotprod, neon_i8mm>;
 #else
@@ -27,7 +27,9 @@ using compiled = list<scalar>;
 #endif
 
 /// The best that the compiler flags allow, for types that fix it at compile time.
-#if BITNET_FLAGS_AVX512_VNNI
+#if BITNET_FLAGS_AVX512_VBMI
+using native = avx512_vbmi;
+#elif BITNET_FLAGS_AVX512_VNNI
 using native = avx512_vnni;
 #elif BITNET_FLAGS_AVX512
 using native = avx512;

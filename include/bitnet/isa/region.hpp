@@ -45,6 +45,7 @@
 #define BITNET_REGION_BEGIN_AVX_VNNI
 #define BITNET_REGION_BEGIN_AVX512
 #define BITNET_REGION_BEGIN_AVX512_VNNI
+#define BITNET_REGION_BEGIN_AVX512_VBMI
 #define BITNET_REGION_END
 #elif BITNET_ARCH_X86_64
 #include <immintrin.h>
@@ -92,6 +93,11 @@ __asm__(".ifndef bitnet_unaligned_moves\n .set bitnet_unaligned_moves, 1\n"  // 
   BITNET_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl")
 #define BITNET_REGION_BEGIN_AVX512_VNNI \
   BITNET_REGION_BEGIN("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+// clang-format off
+#define BITNET_REGION_BEGIN_AVX512_VBMI \
+  BITNET_REGION_BEGIN( \
+      "avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")
+// clang-format on
 
 #elif BITNET_ARCH_AARCH64
 #include <arm_neon.h>

@@ -32,6 +32,11 @@ struct avx512 : avx2 {
 struct avx512_vnni : avx512 {
   static constexpr std::string_view name = "avx512_vnni";
 };
+/// The same with permutations of bytes (VBMI; Intel since 2019 except Cascade and Cooper Lake, AMD
+/// Zen 4).
+struct avx512_vbmi : avx512_vnni {
+  static constexpr std::string_view name = "avx512_vbmi";
+};
 #endif
 
 #if BITNET_ARCH_AARCH64

@@ -15,6 +15,7 @@
 #include <bitnet/kernels/x86/avx2_tiled.hpp>
 #include <bitnet/kernels/x86/avx512.hpp>
 #include <bitnet/kernels/x86/avx512_tiled.hpp>
+#include <bitnet/kernels/x86/avx512_vbmi.hpp>
 #include <bitnet/kernels/x86/avx512_vnni.hpp>
 #include <bitnet/kernels/x86/avx_vnni.hpp>
 #elif BITNET_ARCH_AARCH64
@@ -64,6 +65,7 @@ using on_avx2::gemm_tiled;
 using on_avx2::tabulate;
 using on_avx2::vnni::gemm_tiled;
 using on_avx512::gemm_tiled;
+using on_avx512::vbmi::gemm_tiled;
 using on_avx512::vnni::gemm_tiled;
 #elif BITNET_ARCH_AARCH64
 BITNET_FLOAT_KERNELS_OF(on_neon);

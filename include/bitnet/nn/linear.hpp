@@ -52,6 +52,7 @@ template <class C>
   q.values = c.template take<std::int8_t>(q.rows * q.padded());
   q.scales = c.template take<float>(q.rows * q.blocks());
   q.prefix = c.template take<std::int32_t>(q.rows * q.prefixes());
+  q.less = c.template take<std::int32_t>(q.rows * q.blocks());
   if (binary) q.sums = c.template take<std::int8_t>(q.rows * q.padded() * quant::sums_per_value);
   const auto lost = twice ? c.make(x.rows, x.cols) : activations{};
   c.each_row(x.rows, [&](std::size_t r) {

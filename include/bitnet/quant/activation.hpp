@@ -40,6 +40,7 @@ struct quantized_rows {
   std::int8_t* values = nullptr;   ///< [rows][padded()]
   float* scales = nullptr;         ///< [rows][blocks()]
   std::int32_t* prefix = nullptr;  ///< [rows][padded() / 16 + 1]
+  std::int32_t* less = nullptr;    ///< [rows][blocks()], minus the sum of each block's values
   std::int8_t* sums = nullptr;     ///< [rows][padded() * 8] for binary matrices, or null
   std::size_t rows = 0;
   std::size_t cols = 0;

@@ -17,14 +17,14 @@ using tag = isa::avx512_vnni;
 struct dots {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
-  static constexpr std::size_t lines_in_turn = 20, most_tokens = 8;
+  static constexpr std::size_t lines_in_turn = 20, most_tokens = 8, most_tokens_in_blocks = 6;
   static constexpr bool multiplies_bits = true;
 
   /// Few tokens take several chains of sums, to hide the latency of one dot product after another.
   template <quant::encoding E, std::size_t T>
-  static constexpr std::size_t chains = T > 8 || E == quant::encoding::int8 ? 1
-                                        : T == 1                            ? 4
-                                                                            : 2;
+  static constexpr std::size_t chains = T >= 6 || E == quant::encoding::int8 ? 1
+                                        : T == 1                             ? 4
+                                                                             : 2;
   template <quant::encoding E, std::size_t T>
   using sums = __m512i[chains<E, T>][T];
 
@@ -89,14 +89,16 @@ struct dots {
       rows =
           _mm512_setr_epi32(row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7), row(8),
                             row(9), row(10), row(11), row(12), row(13), row(14), row(15));
-      low = _mm512_set1_epi32(0x08040201);
-      high = _mm512_slli_epi32(low, 4);
+      low = _mm512_set1_epi32(0x10080402);
+      high = _mm512_slli_epi32(low, 3);
       two = _mm512_set1_epi8(2);
     }
     BITNET_INLINE __m512i operator()(const std::uint8_t* line, std::size_t p) const noexcept {
       const __m128i eight = _mm_loadu_si128(reinterpret_cast<const __m128i*>(line) + p / 2);
       const __m512i bytes = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(eight), rows);
-      return _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(bytes, p % 2 == 0 ? low : high), two);
+      const __m512i bit = p % 2 == 0 ? _mm512_and_si512(_mm512_add_epi8(bytes, bytes), low)
+                                     : _mm512_and_si512(bytes, high);
+      return _mm512_min_epu8(bit, two);
     }
   };
 };
