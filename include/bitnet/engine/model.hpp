@@ -68,9 +68,10 @@ class model {
                    std::to_string(need) + " bytes needed, " + std::to_string(options.memory_limit) +
                        " allowed"};
     load_options real = options;
-    if (options.memory.is_heap()) m.take_block(real.memory);
+    if (options.memory.is_heap()) m.take_block(real);
     BITNET_CHECK(m.bind(m.document_, threads, real, real_run));
     m.document_.close_readers();
+    m.report(threads.concurrency(), options.log);
     return m;
   }
 
@@ -116,10 +117,31 @@ class model {
   }
 
   /// One block for all weights that the plan counts, if there are any.
-  void take_block(memory_source& memory) {
+  void take_block(load_options& options) {
     if (plan_.weights == 0) return;
     store_.block = std::make_unique<detail::weight_block>();
-    if (store_.block->reserve(plan_.weights)) memory = *store_.block;
+    if (store_.block->reserve(plan_.weights)) {
+      options.memory = *store_.block;
+    } else if (options.log.wants(log_level::warning)) {
+      options.log(log_level::warning, "the heap has no block of " + std::to_string(plan_.weights) +
+                                          " bytes for all weights: they lie apart, the small ones "
+                                          "without huge pages");
+    }
+  }
+
+  void report(std::size_t threads, log_sink log) const {
+    const auto& head = decoder_.head;
+    const bool unbounded = head.screen.empty() && planned_screen_;
+    if (unbounded)
+      log(log_level::warning,
+          "the output head holds weights that are not finite or too large: it "
+          "is read whole for every token");
+    if (!log.wants(log_level::info)) return;
+    log(log_level::info, "kernels " + std::string{(*kernels_).isa} + ", threads " +
+                             std::to_string(threads) + ", weights " +
+                             std::to_string(plan_.weights) + " bytes repacked or copied, " +
+                             std::to_string(plan_.in_place) + " in place; at most " +
+                             std::to_string(plan_.loading) + " while loading");
   }
 
   /// Binds every tensor of a document with the shape that was read from it.
@@ -156,6 +178,7 @@ class model {
     BITNET_TRY(decoder_.frequencies, nn::rope_frequencies::make(h.rope, factors));
     count_bytes();
     plan_ = source.taken();
+    if (dry) planned_screen_ = !decoder_.head.screen.empty();
     if (dry) return {};  // a fingerprint reads the weights
     detail::model_fingerprint print{h};
     for (auto& block : decoder_.blocks) block.tensors(print, h);
@@ -192,6 +215,7 @@ class model {
   std::uint64_t bytes_per_token_ = 0;
   std::uint64_t fingerprint_ = 0;
   weight_plan plan_;
+  bool planned_screen_ = false;  // whether the head would have a screen, if its weights allow
 };
 
 /// Loads a model of a known architecture, repacking on `threads`. The result owns the document.
