@@ -140,9 +140,9 @@ struct run_plan {
 run_plan plan_run(const bitnet::gguf::document& document, const inspect_options& options) {
   run_plan plan;
   try {
-    const std::string doing = "cannot open " + quoted(options.path);
+    const std::string doing = "cannot open " + cli::quoted(options.path);
     const auto vocabulary = check(bitnet::read_vocabulary(document.meta()), doing);
-    check(bitnet::text::tokenizer::make(vocabulary), doing);
+    static_cast<void>(check(bitnet::text::tokenizer::make(vocabulary), doing));
     const auto* const rows = document.find("token_embd.weight");
     if (rows != nullptr && vocabulary.tokens.size() > rows->rows())
       fail({bitnet::errc::shape, "the vocabulary has more tokens than the embedding has rows",
@@ -270,7 +270,7 @@ std::string to_text(const bitnet::gguf::document& document, const report& r,
            bytes_text(r.plan.memory.model.weights) +
            " repacked, beside the mapped file\n  KV cache " + bytes_text(r.plan.memory.kv) +
            " (f16)\n  scratch  " + bytes_text(r.plan.memory.scratch) + "\n  all      " +
-           bytes_text(r.plan.memory.total()) + "; decoding a token reads " +
+           bytes_text(r.plan.memory.total()) + "; decoding a token reads at most " +
            bytes_text(r.plan.memory.per_token) + " of weights\n";
   }
   if (r.suspicious.empty()) {

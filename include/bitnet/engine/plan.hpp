@@ -13,10 +13,12 @@ BITNET_NAMESPACE_BEGIN
 /// times the size of the file's metadata.
 struct memory_plan {
   weight_plan model;
-  std::uint64_t kv = 0;         ///< of one session
-  std::uint64_t scratch = 0;    ///< of one session
-  std::size_t context = 0;      ///< positions of that session
-  std::uint64_t per_token = 0;  ///< bytes of weights that decoding one token reads
+  std::uint64_t kv = 0;       ///< of one session
+  std::uint64_t scratch = 0;  ///< of one session
+  std::size_t context = 0;    ///< positions of that session
+  /// Bytes of weights that decoding one token reads at most: a matrix whose groups turn out to have
+  /// one scale (TQ1_0, TQ2_0 of a BitNet model) takes less.
+  std::uint64_t per_token = 0;
 
   /// While the model runs in one session.
   [[nodiscard]] std::uint64_t total() const noexcept { return model.weights + kv + scratch; }
