@@ -25,8 +25,8 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// The copy, in memory of its own or in a file's. Binary and ternary heads need none: they are their
-/// own copy, to be multiplied with one plane of the state instead of two. Move-only.
+/// The copy, in memory of its own or in a file's. Binary and ternary heads need none: they are
+/// their own copy, to be multiplied with one plane of the state instead of two. Move-only.
 struct head_screen {
   /// Encoding int8, one scale for each `group` columns; without rows if the head is its own copy.
   quant::tiled_matrix tiles;
