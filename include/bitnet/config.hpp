@@ -12,7 +12,15 @@
 
 static_assert(std::endian::native == std::endian::little,
               "bitnet.hpp reads little-endian files in place; big-endian targets are refused");
-static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit target");
+// Sizes of 32 bits exist on WebAssembly alone: what would overflow them is refused when a file is
+// parsed (gguf::limits) and when a session is measured.
+#if defined(__wasm32__)
+#define BITNET_ARCH_WASM32 1
+#else
+#define BITNET_ARCH_WASM32 0
+#endif
+static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
+              "bitnet.hpp needs a 64-bit target, or WebAssembly");
 
 // ---- platform -----------------------------------------------------------------------------------
 // Predefined macros are read here and nowhere else: inside a target region some compilers define

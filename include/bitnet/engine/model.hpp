@@ -103,8 +103,7 @@ class model {
 
     nn::hparams start;
     A::configure(start);
-    BITNET_TRY(decoder_.shape,
-               read_hparams(meta, name, static_cast<std::size_t>(tokens->rows()), start));
+    BITNET_TRY(decoder_.shape, read_hparams(meta, name, tokens->rows(), start));
     detail::weight_source source{document, store_, options.memory, dry};
     BITNET_CHECK(bind_tensors(document, source, *tokens, threads, options));
     plan_ = source.taken();
