@@ -259,6 +259,84 @@ void tile_arguments(CLI::App& app, tile_options& o) {
       "it, so keep the original.");
 }
 
+void add_files(CLI::App& app, std::string& input, std::string& output, bool& force) {
+  app.add_option("input", input, "Model file (GGUF), or the first part of a split one")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("output,-o,--output", output, "File to write (GGUF); never the input")
+      ->required()
+      ->type_name("FILE");
+  app.add_flag("-f,--force", force, "Replace a file of that name");
+}
+
+void quantize_arguments(CLI::App& app, quantize_command_options& o) {
+  add_files(app, o.input, o.output, o.force);
+  app.add_option("--type", o.type,
+                 "Type of the matrices: f32, f16, bf16, q8_0, q6_k, q4_0, tq1_0, tq2_0, i2_s, "
+                 "iq1_bn, iq2_bn, q1_0, q2_0, q2_0_g128")
+      ->required()
+      ->type_name("TYPE");
+  app.add_option("--embedding", o.embedding,
+                 "Type of the token embedding. Default: that of --type if it has six bits or more, "
+                 "else as it is")
+      ->type_name("TYPE");
+  app.add_option("--head", o.head, "Type of an output head of its own; the same default")
+      ->type_name("TYPE");
+  app.add_option("--fallback", o.fallback,
+                 "Type of matrices whose rows are no whole blocks of --type; without it such a "
+                 "model is refused")
+      ->type_name("TYPE");
+  app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
+      ->check(CLI::Range(0, 1024));
+  add_i2s_order(app, o.i2_s_arm);
+  add_json(app, o.json);
+  app.footer(
+      "Weights that the new type can say are kept exactly: ternary ones in i2_s, tq1_0, tq2_0, "
+      "iq2_bn, q8_0 and so\non, if their scales are half-precision numbers or the type has f32 "
+      "scales (i2_s, iq2_bn, f32). That is verified\nby decoding, and each tensor is listed as "
+      "exact or with its error. Matrices that are not ternary become so\naround their mean "
+      "magnitude, the quantizer of BitNet b1.58: right for a model that was trained with it, ruin "
+      "for\nothers. Norms, scales and biases are copied.");
+}
+
+void convert_arguments(CLI::App& app, convert_options& o) {
+  app.add_option("folder", o.input,
+                 "Folder of a Hugging Face model: config.json, tokenizer.json or tokenizer.model, "
+                 "and safetensors in one file or many")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("-o,--output", o.output, "File to write (GGUF)")->required()->type_name("FILE");
+  app.add_option("--type", o.type,
+                 "Type of the blocks' matrices: i2_s, tq1_0, tq2_0, iq1_bn, iq2_bn, q1_0, q2_0, "
+                 "q4_0, q8_0, f16, bf16, f32, ... (default: i2_s for ternary models, for others "
+                 "what the folder has)")
+      ->type_name("TYPE");
+  app.add_option("--embedding", o.embedding,
+                 "Type of the token embedding (default: what the folder has)")
+      ->type_name("TYPE");
+  app.add_option("--head", o.head, "Type of the output head (default: what the folder has)")
+      ->type_name("TYPE");
+  app.add_option("--pre", o.pre,
+                 "Pre-tokenizer that does the same as the folder's, where that is not recognised: "
+                 "llama-bpe, falcon3, falcon_e, qwen2, qwen35, gpt-2, default")
+      ->type_name("NAME");
+  app.add_option("--name", o.name, "Name of the model (default: the folder's)")->type_name("NAME");
+  app.add_flag("--absmean", o.absmean,
+               "The matrices are master weights: round each to -1, 0, 1 times its mean magnitude, "
+               "as BitNet training does, where config.json does not say so");
+  app.add_flag("-f,--force", o.force, "Replace a file of that name");
+  app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
+      ->check(CLI::Range(0, 1024));
+  add_json(app, o.json);
+  app.footer(
+      "Converts BitNetForCausalLM, BitnetForCausalLM, LlamaForCausalLM and Qwen3ForCausalLM: "
+      "packed "
+      "1.58-bit weights\n(exactly), BF16 or F16 master weights of BitNet models (rounded as in "
+      "training), and plain weights (as they are,\nor as --type says; how far each tensor moved is "
+      "reported). Nothing is guessed: what a GGUF file cannot say or\nthis program cannot run is "
+      "refused by name. One tensor's piece is in memory at a time.");
+}
+
 }  // namespace
 
 request parse(int argc, char** argv) {
@@ -281,6 +359,10 @@ request parse(int argc, char** argv) {
               synth, synth_arguments);
   add_command(app, r, "tile", "Write a model in the order of the kernels, which opens at once",
               tile, tile_arguments);
+  add_command(app, r, "quantize", "Write a model with its matrices in another format", quantize,
+              quantize_arguments);
+  add_command(app, r, "convert", "Make a model file from a Hugging Face folder", convert,
+              convert_arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -127,6 +127,34 @@ struct tile_options {
   bool json = false;
 };
 
+/// Types by the names of gguf::name_of(); empty: the default.
+struct quantize_command_options {
+  std::string input;
+  std::string output;
+  std::string type;
+  std::string embedding;
+  std::string head;
+  std::string fallback;
+  std::size_t threads = 0;
+  bool i2_s_arm = false;
+  bool force = false;
+  bool json = false;
+};
+
+struct convert_options {
+  std::string input;
+  std::string output;
+  std::string type;       ///< empty: the checkpoint's, I2_S for ternary matrices
+  std::string embedding;  ///< empty: the checkpoint's
+  std::string head;       ///< empty: the checkpoint's
+  std::string pre;
+  std::string name;  ///< empty: the folder's
+  bool absmean = false;
+  std::size_t threads = 0;
+  bool force = false;
+  bool json = false;
+};
+
 void run(const run_options& options);
 void tokenize(const tokenize_options& options);
 void logits(const logits_options& options);
@@ -135,5 +163,7 @@ void inspect(const inspect_options& options);
 void bench(const bench_options& options);
 void synth(const synth_options& options);
 void tile(const tile_options& options);
+void quantize(const quantize_command_options& options);
+void convert(const convert_options& options);
 
 }  // namespace cli

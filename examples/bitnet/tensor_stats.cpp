@@ -6,7 +6,7 @@
 #include "terminal.hpp"
 
 #include <bitnet/core/thread_pool.hpp>
-#include <bitnet/quant/any.hpp>
+#include <bitnet/engine/formats.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -20,13 +20,6 @@ struct sums {
   double largest = 0.0;
   std::uint64_t not_finite = 0;
 };
-
-std::optional<bitnet::quant::format_info> format_of(bitnet::gguf::tensor_type type) {
-  using bitnet::quant::format_id;
-  if (type == bitnet::gguf::tensor_type::q2_0_g128)
-    return bitnet::quant::find_format(format_id::q2_0_g128);
-  return bitnet::quant::find_format(static_cast<format_id>(type));
-}
 
 void add_row(sums& s, std::span<const float> row) {
   float squares = 0.0F;
@@ -82,7 +75,7 @@ std::vector<tensor_stats> measure_tensors(const bitnet::gguf::document& document
   for (const auto* t : document.tensors()) {
     stop_if_interrupted();
     tensor_stats& stats = all.emplace_back();
-    const auto format = format_of(t->type);
+    const auto format = bitnet::detail::find_format(t->type);
     done += t->data.size();
     if (!format || t->elements() == 0 || !format->accepts_shape(t->rows(), t->cols())) continue;
     std::vector<sums> parts(t->rows());  // by row, so that the order of additions is fixed

@@ -54,6 +54,9 @@ void catch_interrupts() noexcept {
 #if defined(SIGPIPE)
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is noticed by put()
 #endif
+#if defined(SIGXFSZ)
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is noticed like a full disk
+#endif
 }
 
 bool interrupted() noexcept { return interrupt_count != 0; }

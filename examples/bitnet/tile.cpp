@@ -2,6 +2,7 @@
 // `bitnet tile`: the same model in a file that is used where it is mapped.
 #include "commands.hpp"
 #include "failure.hpp"
+#include "output.hpp"
 #include "terminal.hpp"
 
 #include <nlohmann/json.hpp>
@@ -9,25 +10,11 @@
 #include <bitnet/core/thread_pool.hpp>
 #include <bitnet/engine/dynamic.hpp>
 #include <bitnet/engine/tile_model.hpp>
-#include <bitnet/gguf/sink.hpp>
 
 #include <algorithm>
-#include <filesystem>
 
 namespace cli {
 namespace {
-
-/// A sink that counts and can be interrupted.
-struct watched_sink {
-  bitnet::gguf::file_sink* to;
-  std::uint64_t bytes = 0;
-
-  bitnet::status write(std::span<const std::byte> more) {
-    if (interrupted()) return bitnet::error{bitnet::errc::cancelled, "interrupted"};
-    bytes += more.size();
-    return to->write(more);
-  }
-};
 
 std::size_t count_tiled(const bitnet::gguf::document& document) {
   return static_cast<std::size_t>(
@@ -38,9 +25,7 @@ std::size_t count_tiled(const bitnet::gguf::document& document) {
 }  // namespace
 
 void tile(const tile_options& options) {
-  std::error_code ignored;
-  if (!options.force && std::filesystem::exists(options.output, ignored))
-    usage_error(cli::quoted(options.output) + " exists; --force replaces it");
+  refuse_existing(options.output, options.force);
   const stopwatch watch;
   const std::string doing = "cannot tile " + cli::quoted(options.input);
   const auto model =
@@ -53,15 +38,14 @@ void tile(const tile_options& options) {
 
   auto threads =
       check(bitnet::thread_pool::make({.threads = options.threads}), "cannot start threads");
-  auto file = check(bitnet::gguf::file_sink::create(options.output), "cannot write the model");
-  watched_sink sink{&file};
+  output_file sink{options.output, model.mappings()};
   progress bar{"writing " + options.output};
   const auto show = [&](std::uint64_t done, std::uint64_t total) {
-    bar.update(done, total, bytes_text(sink.bytes));
+    bar.update(done, total, bytes_text(sink.bytes()));
   };
   loading.progress = show;
   check(bitnet::write_tiled(model, sink, threads, loading), doing);
-  check(file.commit(), "cannot write the model");
+  sink.commit();
   bar.clear();
 
   std::uint64_t before = 0;
@@ -72,14 +56,14 @@ void tile(const tile_options& options) {
     out["file"] = options.output;
     out["tiled_tensors"] = count_tiled(written);
     out["tensors"] = written.tensors().size();
-    out["bytes"] = sink.bytes;
+    out["bytes"] = sink.bytes();
     out["original_bytes"] = before;
     out["seconds"] = watch.seconds();
     put(out.dump() + '\n');
   }
   note("wrote " + cli::quoted(options.output) + ": " + std::to_string(count_tiled(written)) +
        " of " + std::to_string(written.tensors().size()) + " tensors tiled, " +
-       bytes_text(sink.bytes) + " (from " + bytes_text(before) + "), in " +
+       bytes_text(sink.bytes()) + " (from " + bytes_text(before) + "), in " +
        number(watch.seconds(), 1) + " s");
 }
 

@@ -13,7 +13,8 @@ import tempfile
 import unittest
 
 APP, DATA, SHARED = (sys.argv + ["", "", ""])[1:4]
-COMMANDS = ["run", "tokenize", "logits", "perplexity", "inspect", "bench", "synth", "tile"]
+COMMANDS = ["run", "tokenize", "logits", "perplexity", "inspect", "bench", "synth", "tile",
+            "quantize", "convert"]
 
 
 def run(*arguments, code=0, stdin=b"", text=True):

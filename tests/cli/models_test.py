@@ -115,7 +115,7 @@ class Models(app.Case):
         self.assertIn("blk.1.ffn_up.weight", errors)
         self.assertEqual(out.read_bytes(), b"precious")
         app.run("tile", model, "-o", self.folder / "no" / "where.gguf", code=3)
-        app.run("tile", model, "-o", model, "--force")  # in place
+        app.run("tile", model, "-o", model, "--force", code=2)  # in place
         self.assertTrue(app.run_json("inspect", model)["runs"])
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()),
                          ["broken.gguf", "out.gguf", "tiny.gguf"])

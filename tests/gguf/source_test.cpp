@@ -126,6 +126,42 @@ TEST_CASE("a split model of three files is one document") {
   CHECK(to_string(lost.error()).find("model-00003-of-00003.gguf") != std::string::npos);
 }
 
+TEST_CASE("a file that is read is not replaced, by whatever path") {
+  namespace fs = std::filesystem;
+  const folder dir{"bitnet_gguf_inputs_test"};
+  for (std::size_t i = 0; i < 3; ++i)
+    dir.put("model-0000" + std::to_string(i + 1) + "-of-00003.gguf", make(three[i]));
+  const auto d = gguf::open(dir / "model-00001-of-00003.gguf");
+  REQUIRE(d);
+  REQUIRE(d->mappings().size() == 3);
+  const auto refused = [&](const std::string& path) {
+    const auto sink = gguf::file_sink::create(path, d->mappings());
+    CHECK_FALSE(sink);
+    if (!sink) CHECK(sink.error().code() == errc::invalid_argument);
+  };
+  for (const char* part : {"model-00001-of-00003.gguf", "model-00003-of-00003.gguf"})
+    refused(dir / part);
+  refused(dir.path.string() + "/./model-00002-of-00003.gguf");
+  std::error_code ec;
+  fs::create_hard_link(dir.path / "model-00002-of-00003.gguf", dir.path / "hard", ec);
+  if (!ec) refused(dir / "hard");
+  fs::create_symlink(dir.path / "model-00002-of-00003.gguf", dir.path / "soft", ec);
+#if !defined(_WIN32)  // there every link is left alone
+  REQUIRE(!ec);
+  refused(dir / "soft");
+#endif
+  {
+    auto sink = gguf::file_sink::create(dir / "other.gguf", d->mappings());
+    REQUIRE(sink);
+    CHECK(sink->commit());
+  }
+  CHECK(gguf::file_sink::create(dir / "other.gguf", d->mappings()));
+  CHECK(d->mappings()[0].identity() ==
+        gguf::mapped_file::open(dir / "model-00001-of-00003.gguf")->identity());
+  CHECK(d->mappings()[0].identity() != d->mappings()[1].identity());
+  CHECK(view(three)->mappings().empty());
+}
+
 TEST_CASE("paths are UTF-8 on every system") {
   const folder dir{"bitnet_gguf_utf8_test"};
   const std::string name =

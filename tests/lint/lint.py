@@ -36,7 +36,7 @@ LAYERS = {
 CORE_LAYERS = set(LAYERS)
 EVERYTHING = CORE_LAYERS
 LAYERS["bitnet"] = EVERYTHING  # the umbrella brings in all but the opt-in adapters
-for adapter in ("eigen", "exceptions", "train"):
+for adapter in ("convert", "eigen", "exceptions", "train"):
     LAYERS[adapter] = EVERYTHING | {"bitnet", "eigen"}
 
 # Words that the core may not contain, as regular expressions on code without comments and strings.

@@ -18,7 +18,7 @@ using nn::weight_storage;
 
 namespace {
 
-constexpr std::size_t vocab = 3001, dim = 224;
+constexpr std::size_t vocab = 3001, dim = 256;
 
 struct head_under_test {
   std::vector<std::byte> bytes;
@@ -51,7 +51,7 @@ struct head_under_test {
     head.screen = *std::move(screen);
   }
 
-  /// A head in tiles, as the loader binds formats of int8 codes.
+  /// A head in tiles, as the loader binds them.
   head_under_test(const std::vector<float>& w, const bitnet::quant::format_info& format) {
     bytes.resize(*format.tensor_bytes(vocab, dim));
     format.pack(w.data(), vocab, dim, bytes.data());
@@ -63,9 +63,12 @@ struct head_under_test {
     source.decode = format.decode_row;
     bitnet::serial_executor serial;
     auto tiles = format.make_tiled(source.bytes, serial, "head");
-    auto screen = nn::make_head_screen(bitnet::kernels::best_table(), serial, source, "head",
-                                       [](std::span<const std::byte>) {});
+    const bool copied = format.tile == bitnet::quant::encoding::int8;
+    auto screen = copied ? nn::make_head_screen(bitnet::kernels::best_table(), serial, source,
+                                                "head", [](std::span<const std::byte>) {})
+                         : nn::head_screen::make_bounds(vocab, "head");
     REQUIRE((tiles && screen));
+    if (!copied) REQUIRE(nn::fill_own_bounds(*tiles, *screen));
     head.screen = *std::move(screen);
     nn::weight_matrix& m = head.full.weight;
     m.rows = vocab;
@@ -129,7 +132,9 @@ TEST_CASE("the best tokens are those of all logits, for every storage and count"
 
 TEST_CASE("a head in tiles is screened for both planes of its input") {
   for (const auto& format : {bitnet::quant::describe<bitnet::quant::q8_0>(),
-                             bitnet::quant::describe<bitnet::quant::q4_0>()}) {
+                             bitnet::quant::describe<bitnet::quant::q4_0>(),
+                             bitnet::quant::describe<bitnet::quant::q1_0>(),
+                             bitnet::quant::describe<bitnet::quant::tq2_0>()}) {
     const head_under_test h{normal(vocab * dim, 1, 0.02F), format};
     REQUIRE(!h.head.screen.empty());
     for (unsigned seed = 2; seed < 8; ++seed) CHECK(h.agrees(normal(2 * dim, seed), seed));

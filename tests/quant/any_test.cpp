@@ -62,8 +62,9 @@ TEST_CASE("every shipped format describes itself") {
     CHECK(info->dense != info->tileable);
     CHECK((info->make_tiled != nullptr) == info->tileable);
     CHECK((info->tile == encoding::ternary2 && info->tileable) == info->ternary);
-    const bool packs = id != format_id::q4_k && id != format_id::q5_k && id != format_id::q6_k;
+    const bool packs = id != format_id::q4_k && id != format_id::q5_k;
     CHECK((info->pack != nullptr) == packs);
+    CHECK((info->encode != nullptr) == packs);
     CHECK(info->accepts_shape(3, 256));
     CHECK_FALSE(info->tensor_bytes(~std::size_t{0} / 2, 256));
   }

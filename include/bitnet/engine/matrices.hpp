@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bitnet/core/executor.hpp>
+#include <bitnet/engine/formats.hpp>
 #include <bitnet/engine/load_options.hpp>
 #include <bitnet/engine/weight_source.hpp>
 #include <bitnet/nn/output_head.hpp>
@@ -17,16 +18,10 @@ BITNET_NAMESPACE_BEGIN
 
 namespace detail {
 
-/// The weight format of a file's tensor type; nothing for types that are no weights (i8, f64, ...)
-/// and for tiled ones.
+/// The weight format of a file's tensor type, as the options read it.
 [[nodiscard]] inline std::optional<quant::format_id> format_of(gguf::tensor_type type,
                                                                const load_options& options) {
-  using enum quant::format_id;
-  if (type == gguf::tensor_type::i2_s) return options.i2_s_arm ? i2_s_arm : i2_s;
-  if (type == gguf::tensor_type::q2_0_g128) return q2_0_g128;
-  const auto id = static_cast<quant::format_id>(type);
-  if (!quant::find_format(id)) return std::nullopt;
-  return id;
+  return format_of(type, options.i2_s_arm);
 }
 
 /// Ternary formats whose models were trained with BitNet's int8 activations, one scale for each
@@ -56,8 +51,7 @@ static_assert([] {
   return quant::line_bytes == 64 && quant::tile_rows == 16;
 }());
 
-/// Whether a head of such weights gains from a screen: codes of fewer bits are read as fast, and
-/// mins are not part of the screen's bound.
+/// Whether a head of such weights gains from a copy of fewer bits. Mins are not part of the bounds.
 [[nodiscard]] inline bool gains_from_screen(nn::weight_storage storage,
                                             const quant::tile_plan& tiles) noexcept {
   if (storage == nn::weight_storage::tiled)
@@ -111,6 +105,16 @@ class matrix_binder {
       return bind_rows(t, stored, wanted, w, bitnet_input);
     const bool per_token = bitnet_input || is_bitnet_format(*format_of(t.type, options_));
     return tile(t, stored, wanted, w, per_token);
+  }
+
+  /// Bounds the scores of a head of few bits, bound to `t`, that is its own screen.
+  [[nodiscard]] status bound_scores(const gguf::tensor_info& t, nn::output_head& head) {
+    const nn::weight_matrix& w = head.full.weight;
+    BITNET_TRY(auto screen, nn::head_screen::make_bounds(w.rows, t.name, source_->memory()));
+    if (!source_->dry() && !nn::fill_own_bounds(w.tiles, screen)) return {};
+    source_->count(aligned_buffer<float>::bytes_of(screen.norms.size()));
+    head.screen = std::move(screen);
+    return {};
   }
 
   /// Makes the screen of a head that was bound to `t`.

@@ -163,8 +163,9 @@ class model {
     for (auto& block : decoder_.blocks) block.tensors(v, decoder_.shape);
     v("output", decoder_.head.full, 0, 0);
     const nn::head_screen& screen = decoder_.head.screen;
-    bytes_per_token_ =
-        screen.empty() ? v.read : v.read - decoder_.head.full.weight.read_bytes + screen.bytes();
+    bytes_per_token_ = v.read + screen.bytes();
+    if (!screen.empty() && !screen.of_head_itself())
+      bytes_per_token_ -= decoder_.head.full.weight.read_bytes;
   }
 
   gguf::document document_;

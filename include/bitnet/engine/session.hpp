@@ -55,7 +55,7 @@ class session {
                                             session_options options = {}) noexcept {
     BITNET_TRY(const auto need, measure(model, threads, options));
     BITNET_TRY(auto memory,
-               aligned_buffer<std::byte>::uninitialized(need.total(), "session memory"));
+               aligned_buffer<std::byte>::uninitialized(need.total(), "session memory", true));
     return build(model, threads, options, std::move(memory), {}, nullptr);
   }
 
@@ -75,7 +75,7 @@ class session {
   [[nodiscard]] result<session> fork(executor_ref threads) const noexcept {
     BITNET_TRY(const auto need, measure(run_.model(), threads, run_.options()));
     BITNET_TRY(auto memory,
-               aligned_buffer<std::byte>::uninitialized(need.total(), "session memory"));
+               aligned_buffer<std::byte>::uninitialized(need.total(), "session memory", true));
     return build(run_.model(), threads, run_.options(), std::move(memory), {}, this);
   }
   /// The same in the caller's memory.

@@ -97,6 +97,10 @@ class tensor_binder {
     nn::weight_matrix& w = head.full.weight;
     if (w.storage == nn::weight_storage::tiled) w.input = quant::activation_kind::two_planes;
     if (options_.math != arithmetic::automatic || !options_.screen_head) return;
+    if (w.storage == nn::weight_storage::tiled && w.tiles.plan().codes != quant::encoding::int8) {
+      if (!w.tiles.plan().has_mins) check(matrices_.bound_scores(t, head));
+      return;
+    }
     if (!gains_from_screen(w.storage, w.tiles.plan())) return;
     if (stored == nullptr) {
       // From tiles the exact weights would have to be put together again.

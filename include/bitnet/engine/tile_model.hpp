@@ -3,7 +3,7 @@
 #pragma once
 
 #include <bitnet/engine/tensors.hpp>
-#include <bitnet/gguf/writer.hpp>
+#include <bitnet/gguf/edit.hpp>
 
 #include <algorithm>
 #include <optional>
@@ -50,7 +50,6 @@ class model_tiler {
  private:
   static constexpr std::string_view embedding_name = "token_embd.weight";
   static constexpr std::string_view head_name = "output.weight";
-  static constexpr std::size_t piece_bytes = std::size_t{4} << 20;
 
   [[nodiscard]] std::optional<quant::format_info> tileable_format(
       const gguf::tensor_info& t) const {
@@ -178,9 +177,11 @@ class model_tiler {
 
   /// All keys but those that are about the old file's parts and places.
   [[nodiscard]] status set_metadata(gguf::writer& writer) const {
-    for (const auto& [key, value] : from_->meta())
-      if (!key.starts_with("split.") && key != gguf::alignment_key && key != gguf::layout_key)
-        BITNET_CHECK(writer.set(key, value));
+    gguf::metadata_edits edits;
+    edits.remove_split();
+    edits.remove(gguf::alignment_key);  // both go to the end
+    edits.remove(gguf::layout_key);
+    BITNET_CHECK(edits.apply(from_->meta(), writer));
     BITNET_CHECK(writer.set(gguf::alignment_key, gguf::tiled_alignment));
     return writer.set(gguf::layout_key, gguf::layout_version);
   }
@@ -188,7 +189,7 @@ class model_tiler {
   template <class Stream>
   [[nodiscard]] status write(const tiled_entry& e, Stream& out) const {
     if (e.from == nullptr) return out.write(e.bytes);
-    if (!e.format) return copy(*e.from, out);
+    if (!e.format) return gguf::copy_tensor(*from_, *e.from, out, options_.memory);
     const gguf::tensor_info& t = *e.from;
     BITNET_TRY(auto tiles,
                quant::tiled_matrix::make(e.format->plan_tiles(t.rows(), t.cols(), false), t.name,
@@ -201,26 +202,6 @@ class model_tiler {
     if (tiles.memory().size() != e.plan.bytes())
       return error{errc::io, "the tensor changed while it was read", t.name, t.offset};
     return out.write(tiles.memory());
-  }
-
-  template <class Stream>
-  [[nodiscard]] status copy(const gguf::tensor_info& t, Stream& out) const {
-    if (!t.data.empty()) {
-      const status done = out.write(t.data);
-      from_->forget(t.data);
-      return done;
-    }
-    const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(piece_bytes, t.size));
-    BITNET_TRY(auto piece,
-               aligned_buffer<std::byte>::uninitialized(room, t.name, false, options_.memory));
-    for (std::uint64_t at = 0; at < t.size;) {
-      const auto now =
-          piece.span().first(static_cast<std::size_t>(std::min<std::uint64_t>(room, t.size - at)));
-      BITNET_CHECK(from_->read_tensor(t, at, now));
-      BITNET_CHECK(out.write(now));
-      at += now.size();
-    }
-    return {};
   }
 
   void progress(std::uint64_t bytes) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,7 +35,23 @@
 
 BITNET_NAMESPACE_BEGIN
 namespace gguf {
+
+/// Which file it is, whatever path leads there: a number on a volume. Two paths to one file
+/// (through a link, another spelling, a hard link) have the same identity.
+struct file_identity {
+  std::uint64_t volume = 0;
+  std::uint64_t number = 0;
+
+  [[nodiscard]] friend bool operator==(const file_identity&, const file_identity&) = default;
+};
+
 namespace detail {
+
+/// The bytes of a file in memory, and which file it was.
+struct file_map {
+  std::span<const std::byte> bytes;
+  file_identity identity;
+};
 
 /// An input or output error about a path. The end of a long path tells more than its beginning.
 [[nodiscard]] inline error path_error(errc code, const char* message,
@@ -61,20 +78,38 @@ namespace detail {
   return out;
 }
 
-[[nodiscard]] inline result<std::span<const std::byte>> map_file(std::string_view path) noexcept {
+[[nodiscard]] inline std::optional<file_identity> identity_of(HANDLE f) noexcept {
+  BY_HANDLE_FILE_INFORMATION i{};
+  if (!GetFileInformationByHandle(f, &i)) return std::nullopt;
+  return file_identity{i.dwVolumeSerialNumber,
+                       std::uint64_t{i.nFileIndexHigh} << 32 | i.nFileIndexLow};
+}
+/// The identity of what lies at a path; nothing if nothing does.
+[[nodiscard]] inline std::optional<file_identity> identify(const std::string& path) noexcept {
+  const HANDLE f =
+      CreateFileW(wide(path).c_str(), 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+                  nullptr, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, nullptr);
+  if (f == INVALID_HANDLE_VALUE) return std::nullopt;
+  const auto identity = identity_of(f);
+  CloseHandle(f);
+  return identity;
+}
+
+[[nodiscard]] inline result<file_map> map_file(std::string_view path) noexcept {
   BITNET_CHECK(check_path(path));
   const HANDLE f =
       CreateFileW(wide(path).c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr,
                   OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
   if (f == INVALID_HANDLE_VALUE) return path_error(errc::io, "the file cannot be opened", path);
   LARGE_INTEGER size{};
-  if (GetFileType(f) != FILE_TYPE_DISK || !GetFileSizeEx(f, &size)) {
+  const auto identity = identity_of(f);
+  if (GetFileType(f) != FILE_TYPE_DISK || !GetFileSizeEx(f, &size) || !identity) {
     CloseHandle(f);
     return path_error(errc::io, "the path is not a regular file", path);
   }
   if (size.QuadPart == 0) {
     CloseHandle(f);
-    return std::span<const std::byte>{};
+    return file_map{{}, *identity};
   }
   const HANDLE mapping = CreateFileMappingW(f, nullptr, PAGE_READONLY, 0, 0, nullptr);
   CloseHandle(f);
@@ -82,8 +117,8 @@ namespace detail {
   const void* p = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
   CloseHandle(mapping);  // the view keeps the mapping
   if (p == nullptr) return path_error(errc::io, "the file cannot be mapped", path);
-  return std::span<const std::byte>{static_cast<const std::byte*>(p),
-                                    static_cast<std::size_t>(size.QuadPart)};
+  return file_map{{static_cast<const std::byte*>(p), static_cast<std::size_t>(size.QuadPart)},
+                  *identity};
 }
 
 inline void unmap_file(std::span<const std::byte> bytes) noexcept {
@@ -130,7 +165,17 @@ inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(pat
 
 #else
 
-[[nodiscard]] inline result<std::span<const std::byte>> map_file(std::string_view path) noexcept {
+[[nodiscard]] inline file_identity identity_of(const struct stat& s) noexcept {
+  return {static_cast<std::uint64_t>(s.st_dev), static_cast<std::uint64_t>(s.st_ino)};
+}
+/// The identity of what lies at a path; nothing if nothing does.
+[[nodiscard]] inline std::optional<file_identity> identify(const std::string& path) noexcept {
+  struct stat s {};
+  if (::stat(path.c_str(), &s) != 0) return std::nullopt;
+  return identity_of(s);
+}
+
+[[nodiscard]] inline result<file_map> map_file(std::string_view path) noexcept {
   BITNET_CHECK(check_path(path));
   // Without O_NONBLOCK, opening a pipe that nobody writes to would wait forever.
   const int f = ::open(std::string{path}.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -144,7 +189,7 @@ inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(pat
   }
   if (s.st_size == 0) {
     ::close(f);
-    return std::span<const std::byte>{};
+    return file_map{{}, identity_of(s)};
   }
   const auto fits = to_size(static_cast<std::uint64_t>(s.st_size));
   if (!fits) {
@@ -155,7 +200,7 @@ inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(pat
   void* p = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, f, 0);
   ::close(f);  // the mapping keeps the file
   if (p == MAP_FAILED) return path_error(errc::io, "the file cannot be mapped", path);
-  return std::span<const std::byte>{static_cast<const std::byte*>(p), size};
+  return file_map{{static_cast<const std::byte*>(p), size}, identity_of(s)};
 }
 
 inline void unmap_file(std::span<const std::byte> bytes) noexcept {

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <bitnet/gguf/os.hpp>
+#include <bitnet/gguf/source.hpp>
 #include <bitnet/gguf/writer.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -26,7 +28,9 @@ struct memory_sink {
 };
 
 /// Writes a file under a temporary name beside its own; commit() syncs it and gives it its name in
-/// one step, replacing an older file. Without commit() nothing remains. Move-only.
+/// one step, replacing an older file. Until then the older file is whole under that name, whatever
+/// happens: a full disk, a crash, a process that is ended. Without commit() nothing remains; only
+/// what is killed leaves `path.partN` behind, which nothing reads. Move-only.
 class file_sink {
  public:
   file_sink(file_sink&& other) noexcept
@@ -43,14 +47,22 @@ class file_sink {
   file_sink& operator=(const file_sink&) = delete;
   ~file_sink() { discard(); }
 
-  /// Creates the temporary file; `path` is UTF-8 on Windows. errc::io names the path.
-  [[nodiscard]] static result<file_sink> create(std::string_view path) noexcept {
+  /// Creates the temporary file; `path` is UTF-8 on Windows. `inputs` are files that are read to
+  /// write this one. Errors name the path: io; invalid_argument if the path, or a link or hard link
+  /// there, is one of the inputs, which must not be replaced.
+  [[nodiscard]] static result<file_sink> create(std::string_view path,
+                                                std::span<const mapped_file> inputs = {}) noexcept {
     BITNET_CHECK(detail::check_path(path));
     file_sink s;
     s.path_ = path;
     if (!detail::may_replace(s.path_))
       return detail::path_error(errc::io, "what has this name is no file and is not replaced",
                                 path);
+    const auto there = detail::identify(s.path_);
+    if (there && std::any_of(inputs.begin(), inputs.end(),
+                             [&](const mapped_file& in) { return in.identity() == *there; }))
+      return detail::path_error(errc::invalid_argument,
+                                "this is a file that is being read; write to another one", path);
     // A name that is taken belongs to another writer, or to one that was ended.
     constexpr int attempts = 1000;
     for (int i = 0; i < attempts; ++i) {

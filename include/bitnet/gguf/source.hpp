@@ -27,26 +27,28 @@ namespace gguf {
 class mapped_file {
  public:
   mapped_file() noexcept = default;
-  mapped_file(mapped_file&& other) noexcept : bytes_{std::exchange(other.bytes_, {})} {}
+  mapped_file(mapped_file&& other) noexcept : map_{std::exchange(other.map_, {})} {}
   mapped_file& operator=(mapped_file&& other) noexcept {
-    std::swap(bytes_, other.bytes_);
+    std::swap(map_, other.map_);
     return *this;
   }
   mapped_file(const mapped_file&) = delete;
   mapped_file& operator=(const mapped_file&) = delete;
-  ~mapped_file() { detail::unmap_file(bytes_); }
+  ~mapped_file() { detail::unmap_file(map_.bytes); }
 
   /// Maps a regular file; `path` is UTF-8 on Windows. errc::io names the path.
   [[nodiscard]] static result<mapped_file> open(std::string_view path) noexcept {
     mapped_file f;
-    BITNET_TRY(f.bytes_, detail::map_file(path));
+    BITNET_TRY(f.map_, detail::map_file(path));
     return f;
   }
 
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return map_.bytes; }
+  /// Which file is mapped.
+  [[nodiscard]] const file_identity& identity() const noexcept { return map_.identity; }
 
  private:
-  std::span<const std::byte> bytes_;
+  detail::file_map map_;
 };
 
 /// Keys that tie the parts of a split model together.
@@ -125,6 +127,8 @@ class document {
   [[nodiscard]] const metadata& meta() const noexcept { return parts_.front().meta(); }
   /// The parsed parts; one for a file that is not split.
   [[nodiscard]] std::span<const file> parts() const noexcept { return parts_; }
+  /// The files that are mapped, one for each part, or none if the caller has the bytes.
+  [[nodiscard]] std::span<const mapped_file> mappings() const noexcept { return mappings_; }
   /// All tensors, in the order of the parts and of their tables.
   [[nodiscard]] std::span<const tensor_info* const> tensors() const noexcept { return tensors_; }
 

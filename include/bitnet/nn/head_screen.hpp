@@ -25,10 +25,11 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// The copy, in memory of its own or in a file's. Empty where none would help: binary and ternary
-/// heads. Move-only.
+/// The copy, in memory of its own or in a file's. Binary and ternary heads need none: they are their
+/// own copy, to be multiplied with one plane of the state instead of two. Move-only.
 struct head_screen {
-  quant::tiled_matrix tiles;         ///< encoding int8, one scale for each `group` columns
+  /// Encoding int8, one scale for each `group` columns; without rows if the head is its own copy.
+  quant::tiled_matrix tiles;
   std::span<const float> error;      ///< [rows], at least |w - v|
   std::span<const float> magnitude;  ///< [rows], at least |v|
   aligned_buffer<float> norms;       ///< holds both, if they are the screen's own
@@ -43,8 +44,14 @@ struct head_screen {
   [[nodiscard]] static result<head_screen> make(std::size_t rows, std::size_t cols,
                                                 std::string_view what,
                                                 memory_source memory = {}) noexcept {
-    head_screen s;
+    BITNET_TRY(auto s, make_bounds(rows, what, memory));
     BITNET_TRY(s.tiles, quant::tiled_matrix::make(plan(rows, cols), what, memory));
+    return s;
+  }
+  /// The same for a head of `rows` rows that is its own copy.
+  [[nodiscard]] static result<head_screen> make_bounds(std::size_t rows, std::string_view what,
+                                                       memory_source memory = {}) noexcept {
+    head_screen s;
     BITNET_TRY(s.norms, aligned_buffer<float>::uninitialized(2 * rows, what, false, memory));
     s.error = std::span<const float>{s.norms.span()}.first(rows);
     s.magnitude = std::span<const float>{s.norms.span()}.last(rows);
@@ -52,6 +59,13 @@ struct head_screen {
   }
 
   [[nodiscard]] bool empty() const noexcept { return error.empty(); }
+  /// Whether the bounds are about the tiles of the head itself.
+  [[nodiscard]] bool of_head_itself() const noexcept { return tiles.plan().rows == 0; }
+  /// The copy of a head of such tiles.
+  [[nodiscard]] quant::tiled_view copy_of(const quant::tiled_matrix& head) const noexcept {
+    return of_head_itself() ? head.view() : tiles.view();
+  }
+  /// Bytes beside the head's own.
   [[nodiscard]] std::size_t bytes() const noexcept {
     return tiles.bytes() + (error.size() + magnitude.size()) * sizeof(float);
   }
@@ -182,6 +196,29 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
   const auto usable = [](float length) { return length < 1e15F; };  // false for NaN
   return std::all_of(s.error.begin(), s.error.end(), usable) &&
          std::all_of(s.magnitude.begin(), s.magnitude.end(), usable);
+}
+
+/// Fills the bounds, made for its rows, of a head of tiles without mins that is its own copy. False
+/// if its scales are infinite or NaN or too large to bound.
+[[nodiscard]] inline bool fill_own_bounds(const quant::tiled_matrix& head,
+                                          head_screen& s) noexcept {
+  const quant::tiled_view w = head.view();
+  const auto largest = w.codes == quant::encoding::binary ? 1.0F : 2.0F;  // of a weight per scale
+  float* const error = s.norms.data();
+  float* const magnitude = error + w.rows;
+  bool usable = true;
+  for (std::size_t r = 0; r < w.rows; ++r) {
+    float squares = 0.0F;
+    for (std::size_t g = 0; g < w.groups(); ++g) {
+      const std::size_t n = std::min(w.group, w.cols - g * w.group);
+      const float size = quant::scale_at(w, r, g) * largest;
+      squares += size * size * static_cast<float>(n);
+    }
+    error[r] = 0.0F;
+    magnitude[r] = head_screen::length(squares, w.cols);
+    usable = usable && magnitude[r] < 1e15F;  // false for NaN
+  }
+  return usable;
 }
 
 /// Memory and contents at once, on the heap; empty if it is of no use. errc::out_of_memory names

@@ -38,7 +38,8 @@ class kv_pool {
                                             std::size_t pages) noexcept {
     const auto need = bytes(h, type, pages);
     if (!need) return error{errc::out_of_memory, "the pages do not fit in memory", "pages"};
-    BITNET_TRY(auto memory, aligned_buffer<std::byte>::uninitialized(*need, "pages of a KV pool"));
+    BITNET_TRY(auto memory,
+               aligned_buffer<std::byte>::uninitialized(*need, "pages of a KV pool", true));
     BITNET_TRY(auto pool, make(h, type, pages, memory.span()));
     pool.memory_ = std::move(memory);
     return pool;

@@ -13,7 +13,7 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// A matrix of [vocab][dim] and, unless it is small enough as it is, its screen.
+/// A matrix of [vocab][dim] and its screen, unless that would not help.
 struct output_head {
   linear<> full;
   head_screen screen;
@@ -70,6 +70,7 @@ struct output_head {
   void screened(C& c, activations state, matrix_view<scored_token> out, shortlist& list) const {
     const auto scope = c.scope();
     const weight_matrix& w = full.weight;
+    const quant::tiled_view copy = screen.copy_of(w.tiles);
     const std::size_t tiles = ceil_div(w.rows, quant::tile_rows);
     const std::size_t room = w.rows / 8;  // reading more rows would cost more than is gained
     auto rough = c.make(state.rows, w.rows);
@@ -93,7 +94,7 @@ struct output_head {
                                       head_screen::length(d, state.cols), state.cols);
     });
     c.pieces(tiles, [&](std::size_t first, std::size_t last, std::size_t) {
-      c.kernels().gemm_tiled(screen.tiles.view(), q, rough, first, last);
+      c.kernels().gemm_tiled(copy, q, rough, first, last);
       const std::size_t row = first * quant::tile_rows;
       const std::size_t end = std::min(last * quant::tile_rows, w.rows);
       for (std::size_t r = 0; r < state.rows; ++r)

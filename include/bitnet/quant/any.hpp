@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bitnet/quant/dense.hpp>
+#include <bitnet/quant/encode.hpp>
 #include <bitnet/quant/i2_s.hpp>
 #include <bitnet/quant/iq1_bn.hpp>
 #include <bitnet/quant/iq2_bn.hpp>
@@ -129,6 +130,9 @@ struct format_info {
                         std::span<float> scratch) noexcept = nullptr;
   void (*pack)(const float* weights, std::size_t rows, std::size_t cols,
                std::byte* out) noexcept = nullptr;
+  std::size_t (*unit_rows)(std::size_t cols) noexcept = nullptr;  ///< and encode(): where pack is
+  void (*encode)(const float* weights, std::size_t rows, std::size_t cols,
+                 const matrix_summary& whole, std::byte* out) noexcept = nullptr;
 };
 
 /// The description of any weight format, shipped or a user's own.
@@ -149,7 +153,11 @@ template <weight_format F>
     info.has_one_scale = &has_one_scale<F>;
   }
   if constexpr (requires { typename F::value_type; }) info.dense = true;
-  if constexpr (requires { &pack<F>; }) info.pack = &pack<F>;
+  if constexpr (packable_format<F>) {
+    info.pack = &pack<F>;
+    info.unit_rows = &unit_rows<F>;
+    info.encode = &encode<F>;
+  }
   return info;
 }
 

@@ -4,7 +4,7 @@
 
 #include <bitnet/core/checked.hpp>
 #include <bitnet/quant/bit_matrix.hpp>
-#include <bitnet/quant/coded_block.hpp>
+#include <bitnet/quant/encode.hpp>
 
 BITNET_NAMESPACE_BEGIN
 namespace quant {
@@ -19,6 +19,7 @@ struct basic_i2_s {
   static_assert(Block == 128 || Block == 64);
   static constexpr std::string_view name = Block == 128 ? "I2_S" : "I2_S (ARM order)";
   static constexpr std::size_t block_size = Block;
+  static constexpr std::size_t flat_block = Block;  ///< blocks run on from row to row
   static constexpr encoding tile = encoding::ternary2;
   static constexpr std::size_t group = 0;
   static constexpr bool has_mins = false;
@@ -78,24 +79,34 @@ struct basic_i2_s {
     }
   }
 
-  /// Packs a whole tensor of tensor_bytes(1, in.size()) bytes: scale max|x|, sign where
-  /// |x| >= 1e-6. Lossless for weights in {-scale, 0, scale}.
+  /// Packs a whole tensor of tensor_bytes(1, in.size()) bytes: scale max|x|, nearest code.
+  /// Lossless for weights in {-scale, 0, scale}.
   static void pack_tensor(std::span<const float> in, std::byte* out) noexcept {
-    constexpr float smallest = 1e-6F;
-    const std::size_t bytes = in.size() / 4;
-    std::memset(out, 0, bytes + 32);
-    for (std::size_t e = 0; e < in.size(); ++e) {
-      const float x = in[e];
-      const unsigned code = std::fabs(x) < smallest ? 1U : x < 0.0F ? 0U : 2U;
-      const std::size_t j = e % Block;
-      std::byte& byte = out[e / Block * (Block / 4) + j % (Block / 4)];
-      byte |= static_cast<std::byte>(code << (6 - 2 * (j / (Block / 4))));
-    }
-    const float s = max_magnitude(in);
-    std::memcpy(out + bytes, &s, sizeof s);
+    pack_with(in, max_magnitude(in), out);
+  }
+  /// The same for whole blocks of a tensor: with its scale where it is ternary with one scale, else
+  /// with the mean magnitude, as b1.58 models are trained.
+  static void encode_tensor(std::span<const float> in, const matrix_summary& whole,
+                            std::byte* out) noexcept {
+    pack_with(in, whole.one_scale ? whole.largest : whole.mean_magnitude(), out);
   }
 
  private:
+  static void pack_with(std::span<const float> in, float scale, std::byte* out) noexcept {
+    constexpr std::size_t quarter = Block / 4;
+    std::byte* to = out;
+    for (std::size_t first = 0; first < in.size(); first += Block) {
+      for (std::size_t j = 0; j < quarter; ++j, ++to) {
+        unsigned byte = 0;
+        for (std::size_t g = 0; g < 4; ++g)
+          byte = byte << 2 | ternary_code(in[first + g * quarter + j], scale);
+        *to = static_cast<std::byte>(byte);
+      }
+    }
+    std::memset(to, 0, 32);
+    std::memcpy(to, &scale, sizeof scale);
+  }
+
   /// Calls visit(first column, codes) for the piece of the row in each block that it touches.
   template <class Visit>
   static void for_each_run(packed_rows w, std::size_t row, Visit visit) noexcept {

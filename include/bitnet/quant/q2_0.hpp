@@ -3,7 +3,8 @@
 #pragma once
 
 #include <bitnet/quant/bit_matrix.hpp>
-#include <bitnet/quant/coded_block.hpp>
+#include <bitnet/quant/encode.hpp>
+#include <bitnet/quant/exact_step.hpp>
 
 BITNET_NAMESPACE_BEGIN
 namespace quant {
@@ -46,17 +47,52 @@ struct basic_q2_0 : coded_blocks<basic_q2_0<Group>> {
   /// d = max|x|, nearest code; so 2d is never written. Lossless for weights in {-d, 0, d} with d a
   /// half-precision number. `in` holds whole blocks of finite values.
   static void pack_row(std::span<const float> in, std::byte* out) noexcept {
+    for (; in.size() >= block_size; in = in.subspan(block_size), out += sizeof(block))
+      store(ternary_block(in.first(block_size), max_magnitude(in.first(block_size))), out);
+  }
+
+  /// The same for ternary blocks. Others keep their values if these are -d, 0, d and 2d for a d of
+  /// either sign, and otherwise get the d with the least square error.
+  static void encode_row(std::span<const float> in, const matrix_summary&,
+                         std::byte* out) noexcept {
     for (; in.size() >= block_size; in = in.subspan(block_size), out += sizeof(block)) {
       const std::span<const float> x = in.first(block_size);
-      const float d = max_magnitude(x);
-      block b{};
-      b.d = to_f16(d);
-      for (std::size_t i = 0; i < block_size; ++i) {
-        const std::uint32_t code = ternary_code(x[i], d);
-        b.q[i / 4] = static_cast<std::uint8_t>(b.q[i / 4] | code << 2 * (i % 4));
+      const float most = max_magnitude(x);
+      if (is_ternary(x, most)) {
+        store(ternary_block(x, most), out);
+      } else if (const auto grid = grid_block(x)) {
+        store(*grid, out);
+      } else {
+        store(ternary_block(x, best_ternary_scale(x)), out);
       }
-      std::memcpy(out, &b, sizeof b);
     }
+  }
+
+ private:
+  static void store(const block& b, std::byte* out) noexcept { std::memcpy(out, &b, sizeof b); }
+  static void put_code(block& b, std::size_t i, std::uint32_t code) noexcept {
+    b.q[i / 4] = static_cast<std::uint8_t>(b.q[i / 4] | code << 2 * (i % 4));
+  }
+  static block ternary_block(std::span<const float> x, float d) noexcept {
+    block b{};
+    b.d = to_f16(d);
+    for (std::size_t i = 0; i < block_size; ++i) put_code(b, i, ternary_code(x[i], d));
+    return b;
+  }
+  static std::optional<block> grid_block(std::span<const float> x) noexcept {
+    const auto step = half_step(x, 2);
+    if (!step) return std::nullopt;
+    const float most = max_magnitude(x);
+    const bool up = std::find(x.begin(), x.end(), most) != x.end();
+    block b{};
+    b.d = up ? *step : f16{static_cast<std::uint16_t>(step->bits | 0x8000U)};
+    const float d = to_float(b.d);
+    for (std::size_t i = 0; i < block_size; ++i) {
+      const auto code = static_cast<std::int32_t>(std::round(x[i] / d)) + 1;
+      if (code < 0) return std::nullopt;  // both signs occur twice
+      put_code(b, i, static_cast<std::uint32_t>(code));
+    }
+    return b;
   }
 };
 

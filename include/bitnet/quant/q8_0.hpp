@@ -2,7 +2,8 @@
 // Q8_0 (ggml type 8): blocks of 32 signed bytes with an f16 scale.
 #pragma once
 
-#include <bitnet/quant/coded_block.hpp>
+#include <bitnet/quant/encode.hpp>
+#include <bitnet/quant/exact_step.hpp>
 
 BITNET_NAMESPACE_BEGIN
 namespace quant {
@@ -33,17 +34,42 @@ struct q8_0 : coded_blocks<q8_0> {
   /// quantizer does. `in` holds whole blocks of finite values.
   static void pack_row(std::span<const float> in, std::byte* out) noexcept {
     for (; in.size() >= block_size; in = in.subspan(block_size), out += sizeof(block)) {
+      const block b = pack_block(in.first(block_size));
+      std::memcpy(out, &b, sizeof b);
+    }
+  }
+
+  /// The same, unless the values are few whole steps, as ternary weights are: then these, exactly
+  /// or nearly so.
+  static void encode_row(std::span<const float> in, const matrix_summary&,
+                         std::byte* out) noexcept {
+    for (; in.size() >= block_size; in = in.subspan(block_size), out += sizeof(block)) {
       const std::span<const float> x = in.first(block_size);
-      const float d = max_magnitude(x) / 127.0F;
-      block b;
-      b.d = to_f16(d);
-      const float inverse = to_float(b.d) == 0.0F ? 0.0F : 1.0F / d;  // 1 / d stays finite
-      for (std::size_t i = 0; i < block_size; ++i) {
-        const float q = std::clamp(std::round(x[i] * inverse), -127.0F, 127.0F);
-        b.q[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(q) & 0xff);
+      block b = pack_block(x);
+      if (!decodes_to<q8_0>(b, x)) {
+        if (const auto step = half_step(x, 127))
+          b = make_block(*step, x, [d = to_float(*step)](float v) { return std::round(v / d); });
       }
       std::memcpy(out, &b, sizeof b);
     }
+  }
+
+ private:
+  template <class Code>
+  static block make_block(f16 d, std::span<const float> x, Code code) noexcept {
+    block b;
+    b.d = d;
+    for (std::size_t i = 0; i < block_size; ++i)
+      b.q[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(code(x[i])) & 0xff);
+    return b;
+  }
+  static block pack_block(std::span<const float> x) noexcept {
+    const float d = max_magnitude(x) / 127.0F;
+    const f16 half = to_f16(d);
+    const float inverse = to_float(half) == 0.0F ? 0.0F : 1.0F / d;  // 1 / d stays finite
+    return make_block(half, x, [inverse](float v) {
+      return std::clamp(std::round(v * inverse), -127.0F, 127.0F);
+    });
   }
 };
 static_assert(block_format<q8_0> && coded_block_format<q8_0> && tileable_format<q8_0>);

@@ -2,7 +2,7 @@
 // What IQ1_BN and IQ2_BN have in common: a row is a scale followed by ternary blocks.
 #pragma once
 
-#include <bitnet/quant/coded_block.hpp>
+#include <bitnet/quant/encode.hpp>
 
 BITNET_NAMESPACE_BEGIN
 namespace quant {
@@ -41,7 +41,16 @@ struct scaled_rows {
   /// scale = max|x| of the row; below half of it a weight is 0. Lossless for weights in
   /// {-s, 0, s} if the header can hold s. `in` holds whole blocks of finite values.
   static void pack_row(std::span<const float> in, std::byte* out) noexcept {
-    const float s = max_magnitude(in);
+    pack_with(in, max_magnitude(in), out);
+  }
+  /// The same for rows that are ternary; see ternary_scale() for others.
+  static void encode_row(std::span<const float> in, const matrix_summary& whole,
+                         std::byte* out) noexcept {
+    pack_with(in, ternary_scale(in, whole), out);
+  }
+
+ private:
+  static void pack_with(std::span<const float> in, float s, std::byte* out) noexcept {
     const auto head = F::make_header(s);
     std::memcpy(out, &head, sizeof head);
     out += sizeof head;

@@ -45,7 +45,8 @@ template <weight_format F>
 }
 
 /// Packs a whole row-major rows x cols matrix of finite values into tensor_bytes<F> bytes with the
-/// format's reference quantizer. The shape is an accepted one.
+/// format's reference quantizer. The shape is an accepted one. encode() in encode.hpp keeps more
+/// matrices exactly.
 template <weight_format F>
   requires(
       requires(std::span<const float> in, std::byte* out) { F::pack_row(in, out); } ||

@@ -4,7 +4,7 @@
 
 #include <bitnet/quant/base3.hpp>
 #include <bitnet/quant/bit_matrix.hpp>
-#include <bitnet/quant/coded_block.hpp>
+#include <bitnet/quant/encode.hpp>
 
 BITNET_NAMESPACE_BEGIN
 namespace quant {
@@ -72,9 +72,20 @@ struct tq1_0 : coded_blocks<tq1_0> {
   /// d = max|x|, nearest code. Lossless for weights in {-d, 0, d} with d a half-precision number.
   /// `in` holds whole blocks of finite values.
   static void pack_row(std::span<const float> in, std::byte* out) noexcept {
+    pack_with(in, out, [](std::span<const float> x) { return max_magnitude(x); });
+  }
+  /// The same for blocks that are ternary; see ternary_scale() for others.
+  static void encode_row(std::span<const float> in, const matrix_summary& whole,
+                         std::byte* out) noexcept {
+    pack_with(in, out, [&](std::span<const float> x) { return ternary_scale(x, whole); });
+  }
+
+ private:
+  template <class Scale>
+  static void pack_with(std::span<const float> in, std::byte* out, Scale scale) noexcept {
     for (; in.size() >= block_size; in = in.subspan(block_size), out += sizeof(block)) {
       const std::span<const float> x = in.first(block_size);
-      const float d = max_magnitude(x);
+      const float d = scale(x);
       block b;
       b.d = to_f16(d);
       const auto pack = [&](std::size_t first, std::size_t stride, std::size_t digits) {

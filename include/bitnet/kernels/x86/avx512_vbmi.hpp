@@ -14,6 +14,7 @@ using tag = isa::avx512_vbmi;
 /// As in avx512_tiled.hpp, but one permutation of bytes brings both digits of a row, for two of the
 /// four runs of 8 columns, side by side, where a dot product adds them.
 struct lookup {
+  static constexpr std::size_t streams = 4;
   struct indices {
     on_avx512::lookup::indices of;
   };
@@ -59,7 +60,7 @@ inline tag gemm_tiled(tag self, const quant::tiled_view& w, const quant::quantiz
                       matrix_view<float> y, std::size_t first_tile,
                       std::size_t last_tile) noexcept {
   if (w.codes == quant::encoding::binary && x.rows <= most_lookups && can_look_up(w, x)) {
-    lookup_tiles(w, x, y, first_tile, last_tile);
+    lookup_tiles(w, x, y, first_tile, last_tile, 0);
   } else {
     vnni::gemm_tiled(isa::avx512_vnni{}, w, x, y, first_tile, last_tile);
   }
