@@ -40,7 +40,7 @@ std::vector<std::byte> rewritten(const gguf::document& from, Keys keys, Type typ
   for (const auto* t : from.tensors()) {
     const auto size = *gguf::storage_of(type_of(*t)).bytes(t->cols(), t->rows());
     std::vector<std::byte> bytes{t->data.begin(), t->data.end()};
-    bytes.resize(size);
+    bytes.resize(static_cast<std::size_t>(size));
     REQUIRE(out->write(bytes));
   }
   return std::move(sink.bytes);
@@ -226,7 +226,8 @@ TEST_CASE("tiles of any bytes run") {
       REQUIRE(document);
       for (const auto* t : document->tensors()) {
         if (!gguf::as_tiled(t->type) && !t->name.starts_with("output_screen")) continue;
-        for (std::byte& b : file.bytes().subspan(t->offset, t->size))
+        for (std::byte& b : file.bytes().subspan(static_cast<std::size_t>(t->offset),
+                                                 static_cast<std::size_t>(t->size)))
           b = static_cast<std::byte>(filling >= 0 ? static_cast<unsigned>(filling) : engine());
       }
       for (const std::string_view isa : bitnet::isa::runnable_names()) {
