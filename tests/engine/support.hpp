@@ -161,4 +161,28 @@ inline std::vector<golden_model> golden_models() {
   return models;
 }
 
+/// The first of them whose name starts so, opened. 0 threads: as many as bitnet::open takes.
+inline bitnet::result<bitnet::dynamic_model> small_model(std::string_view start,
+                                                         std::size_t threads = 0,
+                                                         std::string_view isa = {}) {
+  bitnet::open_options options;
+  options.threads = threads;
+  options.isa = isa;
+  for (const auto& m : golden_models())
+    if (m.name.starts_with(start)) return bitnet::open(m.path + ".gguf", options);
+  return bitnet::error{bitnet::errc::missing, "no such model", start};
+}
+
+/// Tokens [first, first + n) of a sequence without end, all in the vocabulary of every such model.
+inline std::vector<bitnet::token> tokens_from(std::size_t first, std::size_t n) {
+  std::vector<bitnet::token> t;
+  for (std::size_t i = first; i < first + n; ++i)
+    t.push_back(static_cast<bitnet::token>(3 + 11 * i % 83));
+  return t;
+}
+
+inline std::vector<float> logits_of(bitnet::session<bitnet::dynamic_model>& s) {
+  return {s.logits().begin(), s.logits().end()};
+}
+
 }  // namespace testing
