@@ -68,7 +68,7 @@ struct head_under_test {
                                                 "head", [](std::span<const std::byte>) {})
                          : nn::head_screen::make_bounds(vocab, "head");
     REQUIRE((tiles && screen));
-    if (!copied) REQUIRE(nn::fill_own_bounds(*tiles, *screen));
+    if (!copied) REQUIRE(nn::fill_own_bounds(serial, *tiles, *screen));
     head.screen = *std::move(screen);
     nn::weight_matrix& m = head.full.weight;
     m.rows = vocab;

@@ -276,5 +276,45 @@ static_assert(find_type(42)->id == 42 && find_type(0)->id == 0 && find_type(143)
   return info->storage;
 }
 
+/// The value of general.file_type for a model whose matrices have that type; nothing if there is
+/// none. It informs people: the forks of bitnet.cpp and llama.cpp gave I2_S and Q1_0 the same one.
+[[nodiscard]] constexpr std::optional<std::uint32_t> file_type_of(tensor_type t) noexcept {
+  using enum tensor_type;
+  switch (t) {
+    case f32:
+      return 0;
+    case f16:
+      return 1;
+    case q4_0:
+      return 2;
+    case q8_0:
+      return 7;
+    case q4_k:
+      return 15;
+    case q5_k:
+      return 17;
+    case q6_k:
+      return 18;
+    case bf16:
+      return 32;
+    case tq1_0:
+      return 36;
+    case tq2_0:
+      return 37;
+    case i2_s:
+    case q1_0:
+      return 40;
+    case q2_0:
+    case q2_0_g128:
+      return 41;
+    case iq1_bn:
+      return 136;
+    case iq2_bn:
+      return 137;
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace gguf
 BITNET_NAMESPACE_END
