@@ -205,3 +205,20 @@ static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
 #define BITNET_HAS_LOG 0
 #define BITNET_LOG(level, text, size) static_cast<void>(0)
 #endif
+
+// ---- programs of many files ---------------------------------------------------------------------
+// The architectures behind bitnet::open and the kernels of every instruction set take most of the
+// time that a file takes to compile. Define BITNET_SEPARATE for all files of a program and
+// BITNET_IMPLEMENTATION, before the first include, in one that includes bitnet/bitnet.hpp: then they
+// are compiled there and nowhere else.
+
+#if defined(BITNET_SEPARATE)
+#define BITNET_MAYBE_INLINE
+#else
+#define BITNET_MAYBE_INLINE inline
+#endif
+#if defined(BITNET_SEPARATE) && !defined(BITNET_IMPLEMENTATION)
+#define BITNET_IMPLEMENTED_HERE 0
+#else
+#define BITNET_IMPLEMENTED_HERE 1
+#endif

@@ -161,16 +161,21 @@ inline std::vector<golden_model> golden_models() {
   return models;
 }
 
-/// The first of them whose name starts so, opened. 0 threads: as many as bitnet::open takes.
+/// The file of the first of them whose name starts so; empty if there is none.
+inline std::string golden_path(std::string_view start) {
+  for (const auto& m : golden_models())
+    if (m.name.starts_with(start)) return m.path + ".gguf";
+  return {};
+}
+
+/// It opened. 0 threads: as many as bitnet::open takes.
 inline bitnet::result<bitnet::dynamic_model> small_model(std::string_view start,
                                                          std::size_t threads = 0,
                                                          std::string_view isa = {}) {
   bitnet::open_options options;
   options.threads = threads;
   options.isa = isa;
-  for (const auto& m : golden_models())
-    if (m.name.starts_with(start)) return bitnet::open(m.path + ".gguf", options);
-  return bitnet::error{bitnet::errc::missing, "no such model", start};
+  return bitnet::open(golden_path(start), options);
 }
 
 /// Tokens [first, first + n) of a sequence without end, all in the vocabulary of every such model.
