@@ -209,8 +209,8 @@ static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
 // ---- programs of many files ---------------------------------------------------------------------
 // The architectures behind bitnet::open and the kernels of every instruction set take most of the
 // time that a file takes to compile. Define BITNET_SEPARATE for all files of a program and
-// BITNET_IMPLEMENTATION, before the first include, in one that includes bitnet/bitnet.hpp: then they
-// are compiled there and nowhere else.
+// BITNET_IMPLEMENTATION, before the first include, in one that includes bitnet/bitnet.hpp: then
+// they are compiled there and nowhere else.
 
 #if defined(BITNET_SEPARATE)
 #define BITNET_MAYBE_INLINE
