@@ -45,8 +45,7 @@ if(EMSCRIPTEN)
   target_link_options(bitnet_test_settings INTERFACE -O1)
 endif()
 if(NOT BITNET_TEST_EXCEPTIONS)
-  target_compile_options(bitnet_test_mode INTERFACE
-    $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)
+  target_compile_options(bitnet_test_mode INTERFACE ${bitnet_without_exceptions})
 endif()
 if(TARGET Eigen3::Eigen)
   target_link_libraries(bitnet_test_settings INTERFACE Eigen3::Eigen)
@@ -107,22 +106,21 @@ function(bitnet_unit_tests)
     list(FILTER layer_sources INCLUDE REGEX "^${layer}/")
     set(program test_${layer})
     add_executable(${program} ${layer_sources})
-    # A layer whose tests open models compiles the architectures once, in a file of that name.
-    if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${layer}/implementation.cpp")
-      target_sources(${program} PRIVATE ${layer}/implementation.cpp)
-      set_source_files_properties(${layer}/implementation.cpp PROPERTIES
+    if(layer STREQUAL "engine") # whose files all open models: compiled once, and not for speed
+      target_sources(${program} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/implementation.cpp")
+      set_source_files_properties("${PROJECT_SOURCE_DIR}/cmake/implementation.cpp" PROPERTIES
         SKIP_UNITY_BUILD_INCLUSION ON)
       target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
     endif()
     target_link_libraries(${program} PRIVATE bitnet_test_settings)
     if(layer STREQUAL "exceptions")
       target_sources(${program} PRIVATE main.cpp)
+      bitnet_separate(${program})
     else()
       target_link_libraries(${program} PRIVATE bitnet_test_mode bitnet_test_main)
     endif()
     bitnet_settings(${program})
-    # implementation.cpp stays alone: the others include the library without what it defines.
-    if(layer MATCHES "^(engine|kernels)$") # whose files all instantiate the same
+    if(layer MATCHES "^(engine|kernels|nn)$") # whose files all instantiate the same
       set_target_properties(${program} PROPERTIES UNITY_BUILD ${BITNET_TEST_UNITY}
         UNITY_BUILD_BATCH_SIZE 0)
     endif()
