@@ -57,6 +57,10 @@ set(bitnet_sanitizer_options
   "TSAN_OPTIONS=allocator_may_return_null=1"
   "UBSAN_OPTIONS=print_stacktrace=1")
 
+# The longest, which begin first so that no processor waits for them at the end.
+set(bitnet_long_tests engine.determinism engine.replay engine.tiled engine.snapshot quant.encode
+  sample.grammar kernels.emulated kernels.tiled nn.output_head)
+
 # One ctest entry that runs the cases of one file; it fails if there are none.
 function(bitnet_test_entry name program file labels)
   add_test(NAME ${name}
@@ -64,6 +68,9 @@ function(bitnet_test_entry name program file labels)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900
     FAIL_REGULAR_EXPRESSION "test cases: +0 [|]"
     ENVIRONMENT "${bitnet_sanitizer_options}")
+  if(name IN_LIST bitnet_long_tests)
+    set_tests_properties(${name} PROPERTIES COST 1)
+  endif()
 endfunction()
 
 # Whether a test file uses threads.
@@ -71,6 +78,20 @@ function(bitnet_uses_threads file out)
   file(STRINGS "${CMAKE_CURRENT_SOURCE_DIR}/${file}" lines
     REGEX "std::j?thread|std::async|thread_pool" LIMIT_COUNT 1)
   set(${out} "${lines}" PARENT_SCOPE)
+endfunction()
+
+# On a processor that qemu can be, `best` has to be the instruction set that is found there, and the
+# tests of kernels that are named may not use what it lacks: entries LAYER.FILE.PROCESSOR.
+function(bitnet_arm_entries processor best)
+  set(names isa.isa.${processor})
+  bitnet_test_entry(${names} test_isa isa/isa_test.cpp isa)
+  set_tests_properties(${names} PROPERTIES
+    PASS_REGULAR_EXPRESSION "best instruction set here: ${best}\n.*Status: SUCCESS!")
+  foreach(file IN LISTS ARGN)
+    list(APPEND names kernels.${file}.${processor})
+    bitnet_test_entry(kernels.${file}.${processor} test_kernels kernels/${file}_test.cpp kernels)
+  endforeach()
+  set_property(TEST ${names} APPEND PROPERTY ENVIRONMENT "QEMU_CPU=${processor}")
 endfunction()
 
 function(bitnet_unit_tests)
@@ -149,4 +170,9 @@ function(bitnet_unit_tests)
       endif()
     endforeach()
   endforeach()
+  if(CMAKE_CROSSCOMPILING AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+    bitnet_arm_entries(cortex-a72 neon tiled float screen)
+    bitnet_arm_entries(neoverse-n1 neon_dotprod tiled float screen)
+    bitnet_arm_entries(max neon_i8mm)
+  endif()
 endfunction()
