@@ -51,9 +51,9 @@ class tiled_product {
     values_ = filled<std::int8_t>(tokens * q_.padded());
     q_scales_.resize(tokens * q_.blocks());
     prefix_.resize(tokens * q_.prefixes());
+    less_.resize(tokens * q_.blocks());
     q_.values = values_.data();
     q_.scales = q_scales_.data();
-    less_.resize(tokens * q_.blocks());
     q_.prefix = prefix_.data();
     q_.less = less_.data();
     if (l.codes == quant::encoding::binary) {

@@ -43,9 +43,9 @@ void add_quantize(const kernel_table& k, const char* name, std::size_t block) {
   r->values.resize(r->q.padded());
   r->scales.resize(r->q.blocks());
   r->prefix.resize(r->q.prefixes());
+  r->less.resize(r->q.blocks());
   r->q.values = r->values.data();
   r->q.scales = r->scales.data();
-  r->less.resize(r->q.blocks());
   r->q.prefix = r->prefix.data();
   r->q.less = r->less.data();
   add(k, name, ffn * sizeof(float), [&k, r] { k.quantize(r->x.data(), r->q, 0); });

@@ -29,15 +29,24 @@ void add_i2s_order(CLI::App& app, bool& arm) {
       ->type_name("NAME");
 }
 
+void add_threads(CLI::App& app, std::size_t& threads) {
+  app.add_option("-t,--threads", threads, "Threads; 0: one for each hardware thread")
+      ->check(CLI::Range(0, 1024));
+}
+
+void add_force(CLI::App& app, bool& force) {
+  app.add_flag("-f,--force", force, "Replace a file of that name");
+}
+
 void add_model(CLI::App& app, model_options& o, bool arithmetic = true) {
   app.add_option("-m,--model", o.path, "Model file (GGUF)")->required()->type_name("FILE");
-  app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
-      ->check(CLI::Range(0, 1024));
+  add_threads(app, o.threads);
   app.add_option("--isa", o.isa,
                  "Kernel family: scalar, avx2, avx_vnni, avx512, avx512_vnni, avx512_vbmi; the "
                  "default is the "
                  "best that this machine has")
       ->type_name("NAME");
+  app.add_flag("--verbose", o.verbose, "Say which kernels were chosen and what loading took");
   if (!arithmetic) return;
   app.add_flag("--exact", o.exact,
                "Reference arithmetic: weights and activations in float. Slow; for comparisons");
@@ -208,6 +217,10 @@ void bench_arguments(CLI::App& app, bench_options& o) {
   app.add_option("-r,--repetitions", o.repeat, "Repetitions; the best one counts")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  app.add_option("--sessions", o.sessions,
+                 "Also decode so many sequences together, a token of each in a step")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   add_memory(app, o.memory, "Context in tokens; 0: as many as are needed");
   app.add_flag(
       "--all-scores", o.all_scores,
@@ -247,9 +260,8 @@ void tile_arguments(CLI::App& app, tile_options& o) {
       ->required()
       ->type_name("FILE");
   app.add_option("-o,--output", o.output, "File to write (GGUF)")->required()->type_name("FILE");
-  app.add_flag("-f,--force", o.force, "Replace a file of that name");
-  app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
-      ->check(CLI::Range(0, 1024));
+  add_force(app, o.force);
+  add_threads(app, o.threads);
   add_i2s_order(app, o.i2_s_arm);
   add_json(app, o.json);
   app.footer(
@@ -259,18 +271,14 @@ void tile_arguments(CLI::App& app, tile_options& o) {
       "it, so keep the original.");
 }
 
-void add_files(CLI::App& app, std::string& input, std::string& output, bool& force) {
-  app.add_option("input", input, "Model file (GGUF), or the first part of a split one")
-      ->required()
-      ->type_name("FILE");
-  app.add_option("output,-o,--output", output, "File to write (GGUF); never the input")
-      ->required()
-      ->type_name("FILE");
-  app.add_flag("-f,--force", force, "Replace a file of that name");
-}
-
 void quantize_arguments(CLI::App& app, quantize_command_options& o) {
-  add_files(app, o.input, o.output, o.force);
+  app.add_option("input", o.input, "Model file (GGUF), or the first part of a split one")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("output,-o,--output", o.output, "File to write (GGUF); never the input")
+      ->required()
+      ->type_name("FILE");
+  add_force(app, o.force);
   app.add_option("--type", o.type,
                  "Type of the matrices: f32, f16, bf16, q8_0, q6_k, q4_0, tq1_0, tq2_0, i2_s, "
                  "iq1_bn, iq2_bn, q1_0, q2_0, q2_0_g128")
@@ -286,8 +294,7 @@ void quantize_arguments(CLI::App& app, quantize_command_options& o) {
                  "Type of matrices whose rows are no whole blocks of --type; without it such a "
                  "model is refused")
       ->type_name("TYPE");
-  app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
-      ->check(CLI::Range(0, 1024));
+  add_threads(app, o.threads);
   add_i2s_order(app, o.i2_s_arm);
   add_json(app, o.json);
   app.footer(
@@ -324,9 +331,8 @@ void convert_arguments(CLI::App& app, convert_options& o) {
   app.add_flag("--absmean", o.absmean,
                "The matrices are master weights: round each to -1, 0, 1 times its mean magnitude, "
                "as BitNet training does, where config.json does not say so");
-  app.add_flag("-f,--force", o.force, "Replace a file of that name");
-  app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
-      ->check(CLI::Range(0, 1024));
+  add_force(app, o.force);
+  add_threads(app, o.threads);
   add_json(app, o.json);
   app.footer(
       "Converts BitNetForCausalLM, BitnetForCausalLM, LlamaForCausalLM and Qwen3ForCausalLM: "

@@ -14,7 +14,7 @@ namespace {
 
 bitnet::open_options with_memory(host_memory& memory) {
   bitnet::open_options options;
-  options.threads = 2;
+  options.threads = testing::thread_counts({1, 2}).back();
   options.memory = memory;
   return options;
 }
@@ -59,7 +59,7 @@ TEST_CASE("a plan is what loading takes, wherever the file is") {
     const placed_file file{testing::tiled(m.path + ".gguf")};
     test_reader tiled{{reinterpret_cast<const char*>(file.view().data()), file.view().size()}};
     for (const bool exact : {false, true}) {
-      for (const std::size_t threads : {1U, 3U}) {
+      for (const std::size_t threads : testing::thread_counts({1, 3})) {
         CAPTURE(exact);
         CAPTURE(threads);
         bitnet::open_options options;
@@ -135,7 +135,8 @@ TEST_CASE("an arena of the planned size is enough, and a smaller one is not") {
     options.threads = 1;
     const auto planned = bitnet::plan(*gguf::read(reader), options);
     REQUIRE(planned);
-    auto block = bitnet::aligned_buffer<std::byte>::make(planned->model.loading, "arena");
+    const auto need = static_cast<std::size_t>(planned->model.loading);
+    auto block = bitnet::aligned_buffer<std::byte>::make(need, "arena");
     REQUIRE(block);
     bitnet::arena enough{block->span()};
     options.memory = enough;
@@ -143,10 +144,10 @@ TEST_CASE("an arena of the planned size is enough, and a smaller one is not") {
       const auto model = bitnet::open(gguf::reader_ref{reader}, options);
       REQUIRE(model);
       CHECK(enough.used() == planned->model.weights);
-      CHECK(enough.peak() == planned->model.loading);
+      CHECK(enough.peak() == need);
       CHECK(!testing::answers(*model, m.tokens()).empty());
     }
-    bitnet::arena small{block->span().first(planned->model.loading - bitnet::cache_line)};
+    bitnet::arena small{block->span().first(need - bitnet::cache_line)};
     options.memory = small;
     const auto refused = bitnet::open(gguf::reader_ref{reader}, options);
     REQUIRE(!refused);
@@ -260,5 +261,51 @@ TEST_CASE("readers that fail give errors that name the tensor and the place") {
     const auto model = bitnet::open(gguf::reader_ref{cut});
     REQUIRE(!model);
     CHECK((model.error().code() == errc::truncated || model.error().code() == errc::not_gguf));
+  }
+}
+
+TEST_CASE("a block for all weights gives what it has, then the heap does, and both take it back") {
+  using bitnet::cache_line;
+  const auto write = [](void* p, std::size_t bytes) { std::memset(p, 0x5A, bytes); };
+  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{512}, ~std::uint64_t{0}}) {
+    CAPTURE(size);
+    bitnet::detail::weight_block block;
+    CHECK(block.reserve(size) == (size != ~std::uint64_t{0}));  // such a block nobody has
+    std::vector<void*> pieces;
+    for (int i = 0; i < 10; ++i) {
+      pieces.push_back(block.allocate(128, cache_line));
+      REQUIRE(pieces.back() != nullptr);
+      CHECK(reinterpret_cast<std::uintptr_t>(pieces.back()) % cache_line == 0);
+      write(pieces.back(), 128);
+    }
+    std::sort(pieces.begin(), pieces.end());
+    CHECK(std::adjacent_find(pieces.begin(), pieces.end()) == pieces.end());
+    if (size == 512)  // those of the block lie side by side, in any order among the others
+      CHECK(std::count_if(pieces.begin(), pieces.end(), [&](void* p) {
+              return std::binary_search(pieces.begin(), pieces.end(),
+                                        static_cast<void*>(static_cast<char*>(p) + 128));
+            }) >= 3);
+    for (void* p : pieces) block.release(p, 128, cache_line);
+  }
+}
+
+TEST_CASE("a model that takes another's place frees what it replaces") {
+  using network = bitnet::models::bitnet_silu<>;
+  bitnet::serial_executor here;
+  for (const auto& m : testing::golden_models()) {
+    if (!m.name.starts_with("bitnet-")) continue;
+    CAPTURE(m.name);
+    auto a = bitnet::load<network>(gguf::open(m.path + ".gguf"));
+    auto b = bitnet::load<network>(gguf::open(m.path + ".gguf"));
+    REQUIRE(a);
+    REQUIRE(b);
+    const auto print = b->fingerprint();
+    *a = *std::move(b);
+    b = bitnet::error{errc::missing, "gone"};
+    CHECK(a->fingerprint() == print);
+    auto s = bitnet::session<bitnet::model<network>>::make(*a, here, {.context = 8});
+    REQUIRE(s);
+    REQUIRE(s->feed(std::array{1, 2, 3}));
+    CHECK(s->best(1).size() == 1);
   }
 }

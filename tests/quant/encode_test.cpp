@@ -41,9 +41,10 @@ std::vector<std::byte> encode_all(const format_info& f, const matrix& m) {
   const auto size = static_cast<std::size_t>(f.tensor_bytes(unit, m.cols).value_or(0));
   const auto twice = static_cast<std::size_t>(f.tensor_bytes(2 * unit, m.cols).value_or(0));
   const std::size_t codes = twice - size;
+  const matrix_summary summary = m.summary();
   std::vector<std::byte> out, one(size + 1, std::byte{0xa5});
   for (std::size_t r = 0; r < m.rows; r += unit) {
-    f.encode(m.x.data() + r * m.cols, unit, m.cols, m.summary(), one.data());
+    f.encode(m.x.data() + r * m.cols, unit, m.cols, summary, one.data());
     REQUIRE(one.back() == std::byte{0xa5});
     out.insert(out.end(), one.begin(), one.begin() + static_cast<std::ptrdiff_t>(codes));
   }
@@ -91,7 +92,9 @@ std::size_t different_blocks(const gguf::tensor_info& t, const std::vector<float
   std::size_t different = 0, at = 0;
   for (std::size_t i = 0; i < x.size(); i += rule.block_weights, at += rule.block_bytes) {
     const auto block = x.begin() + static_cast<std::ptrdiff_t>(i);
-    if (std::all_of(block, block + rule.block_weights, [](float v) { return v == 0.0F; })) continue;
+    if (std::all_of(block, block + static_cast<std::ptrdiff_t>(rule.block_weights),
+                    [](float v) { return v == 0.0F; }))
+      continue;
     different += std::memcmp(again.data() + at, t.data.data() + at, rule.block_bytes) != 0;
   }
   if (rule.tensor_tail_bytes != 0)

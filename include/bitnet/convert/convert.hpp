@@ -27,43 +27,6 @@ struct options {
 
 namespace detail {
 
-/// The value of general.file_type, which is for people: the type of most matrices.
-[[nodiscard]] constexpr std::uint32_t file_type_of(gguf::tensor_type t) noexcept {
-  using gguf::tensor_type;
-  switch (t) {
-    case tensor_type::f32:
-      return 0;
-    case tensor_type::q4_0:
-      return 2;
-    case tensor_type::q8_0:
-      return 7;
-    case tensor_type::q4_k:
-      return 15;
-    case tensor_type::q5_k:
-      return 17;
-    case tensor_type::q6_k:
-      return 18;
-    case tensor_type::bf16:
-      return 32;
-    case tensor_type::tq1_0:
-      return 36;
-    case tensor_type::tq2_0:
-      return 37;
-    case tensor_type::i2_s:
-    case tensor_type::q1_0:  // the forks of bitnet.cpp and llama.cpp gave both the same number
-      return 40;
-    case tensor_type::q2_0:
-    case tensor_type::q2_0_g128:
-      return 41;
-    case tensor_type::iq1_bn:
-      return 136;
-    case tensor_type::iq2_bn:
-      return 137;
-    default:
-      return 1;
-  }
-}
-
 /// Formats whose weights are few values: they are for weights that are so already.
 [[nodiscard]] constexpr bool wants_few_values(gguf::tensor_type t) noexcept {
   using gguf::tensor_type;
@@ -222,7 +185,7 @@ class conversion {
     }
     for (const planned_tensor& t : tensors_)
       if (t.name == "blk.0.attn_q.weight")
-        BITNET_CHECK(writer_.set("general.file_type", detail::file_type_of(t.type)));
+        BITNET_CHECK(writer_.set("general.file_type", gguf::file_type_of(t.type).value_or(1)));
     return {};
   }
 

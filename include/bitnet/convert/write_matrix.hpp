@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bitnet/convert/matrix.hpp>
+#include <bitnet/engine/formats.hpp>
 #include <bitnet/gguf/types.hpp>
 #include <bitnet/quant/any.hpp>
 
@@ -10,7 +11,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -21,10 +21,8 @@ namespace convert {
 
 /// The format that packs a tensor type from floats, if the library has one.
 [[nodiscard]] inline std::optional<quant::format_info> packer_of(gguf::tensor_type type) {
-  if (type == gguf::tensor_type::q2_0_g128) return quant::find_format(quant::format_id::q2_0_g128);
-  auto info = quant::find_format(static_cast<quant::format_id>(type));
-  if (info && info->pack == nullptr) return std::nullopt;
-  return info;
+  const auto format = bitnet::detail::find_format(type);
+  return format && format->pack != nullptr ? format : std::nullopt;
 }
 
 /// The tensor type of that name, for options; errc::invalid_argument if nothing packs it.
@@ -52,8 +50,8 @@ class matrix_writer {
   /// `type` must have a packer that accepts the shape.
   matrix_writer(const matrix_source& from, gguf::tensor_type type, executor_ref threads)
       : from_{&from}, type_{type}, format_{*packer_of(type)}, threads_{threads} {
-    unit_ = flat() ? 128 / std::gcd(from.cols, std::size_t{128}) : 1;
-    piece_ = std::min(rows_at_once(from.cols, unit_), round_up(from.rows, unit_));
+    const std::size_t unit = format_.unit_rows(from.cols);
+    piece_ = std::min(rows_at_once(from.cols, unit), round_up(from.rows, unit));
     workers_.resize(threads.concurrency());
   }
 
@@ -142,7 +140,6 @@ class matrix_writer {
   gguf::tensor_type type_;
   quant::format_info format_;
   executor_ref threads_;
-  std::size_t unit_ = 1;
   std::size_t piece_ = 1;
   std::vector<piece> workers_;  // by place in a batch
   double error_ = 0.0;

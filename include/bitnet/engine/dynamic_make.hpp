@@ -9,13 +9,6 @@
 #include <bitnet/isa/runnable.hpp>
 #include <bitnet/models/registry.hpp>
 
-// See the end of dynamic.hpp: in a separated program one file gives every other one these symbols.
-#if defined(BITNET_SEPARATE)
-#define BITNET_MAYBE_INLINE
-#else
-#define BITNET_MAYBE_INLINE inline
-#endif
-
 BITNET_NAMESPACE_BEGIN
 
 template <class A>
@@ -98,7 +91,7 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
   BITNET_TRY(const auto* const table, detail::table_for(options));
   dynamic_model m;
   BITNET_TRY(m.architecture_, detail::architecture_of(document));
-  BITNET_TRY(const auto vocabulary, read_vocabulary(document.meta()));
+  BITNET_TRY(const auto vocabulary, read_vocabulary(document.meta(), options.log));
   BITNET_TRY(m.tokenizer_, text::tokenizer::make(vocabulary));
   BITNET_TRY(auto pool, thread_pool::make({.threads = options.threads}));
   m.pool_ = std::make_unique<thread_pool>(std::move(pool));
@@ -121,5 +114,3 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
 }
 
 BITNET_NAMESPACE_END
-
-#undef BITNET_MAYBE_INLINE

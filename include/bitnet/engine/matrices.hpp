@@ -77,8 +77,7 @@ class matrix_binder {
 
   /// The format of a tensor that its rows are whole blocks of.
   [[nodiscard]] result<quant::format_info> format(const gguf::tensor_info& t) const {
-    const auto id = format_of(t.type, options_);
-    const auto info = id ? quant::find_format(*id) : std::nullopt;
+    const auto info = find_format(t.type, options_.i2_s_arm);
     if (!info)
       return error{errc::wrong_type, "a tensor of this type cannot hold weights", t.name, t.offset};
     if (!info->accepts_shape(t.rows(), t.cols()))
@@ -111,7 +110,7 @@ class matrix_binder {
   [[nodiscard]] status bound_scores(const gguf::tensor_info& t, nn::output_head& head) {
     const nn::weight_matrix& w = head.full.weight;
     BITNET_TRY(auto screen, nn::head_screen::make_bounds(w.rows, t.name, source_->memory()));
-    if (!source_->dry() && !nn::fill_own_bounds(w.tiles, screen)) return {};
+    if (!source_->dry() && !nn::fill_own_bounds(threads_, w.tiles, screen)) return {};
     source_->count(aligned_buffer<float>::bytes_of(screen.norms.size()));
     head.screen = std::move(screen);
     return {};
@@ -208,7 +207,8 @@ class matrix_binder {
       BITNET_CHECK(pack(bytes.data));
     } else {
       BITNET_TRY(auto packed,
-                 source_->lend<std::byte>(*wanted.tensor_bytes(w.rows, w.cols), t.name));
+                 source_->lend<std::byte>(
+                     static_cast<std::size_t>(*wanted.tensor_bytes(w.rows, w.cols)), t.name));
       BITNET_CHECK(convert(t, stored, wanted, packed.data()));
       BITNET_CHECK(pack(packed.data()));
     }
@@ -224,7 +224,8 @@ class matrix_binder {
     w.input = options_.math != arithmetic::exact && bitnet_input ? activation_kind::per_token
                                                                  : activation_kind::float32;
     w.storage = storage_of(wanted);
-    if (const auto bytes = wanted.tensor_bytes(w.rows, w.cols)) w.read_bytes = *bytes;
+    if (const auto bytes = wanted.tensor_bytes(w.rows, w.cols))
+      w.read_bytes = static_cast<std::size_t>(*bytes);
     if (wanted.decode_row == stored.decode_row) {
       BITNET_TRY(w.bytes.data, source_->own(t));
       return {};

@@ -63,42 +63,6 @@ struct quantize_options {
   return format && format->encode != nullptr;
 }
 
-/// The value of general.file_type for matrices of that type; nothing if there is none. It informs
-/// people: I2_S and Q1_0 share one.
-[[nodiscard]] constexpr std::optional<std::uint32_t> file_type_of(gguf::tensor_type type) noexcept {
-  using enum gguf::tensor_type;
-  switch (type) {
-    case f32:
-      return 0;
-    case f16:
-      return 1;
-    case q4_0:
-      return 2;
-    case q8_0:
-      return 7;
-    case q6_k:
-      return 18;
-    case bf16:
-      return 32;
-    case tq1_0:
-      return 36;
-    case tq2_0:
-      return 37;
-    case i2_s:
-    case q1_0:
-      return 40;
-    case q2_0:
-    case q2_0_g128:
-      return 41;
-    case iq1_bn:
-      return 136;
-    case iq2_bn:
-      return 137;
-    default:
-      return std::nullopt;
-  }
-}
-
 namespace detail {
 
 /// Plans and writes the tensors of a model in other formats, with one tensor in memory at a time.
@@ -138,7 +102,7 @@ class model_quantizer {
   [[nodiscard]] status set_metadata(gguf::writer& writer) const {
     gguf::metadata_edits edits;
     edits.remove_split();
-    if (const auto number = file_type_of(options_.matrices))
+    if (const auto number = gguf::file_type_of(options_.matrices))
       edits.set("general.file_type", *number);
     if (!from_->meta().contains("general.quantization_version"))
       edits.set("general.quantization_version", std::uint32_t{2});

@@ -53,8 +53,7 @@ class model_tiler {
 
   [[nodiscard]] std::optional<quant::format_info> tileable_format(
       const gguf::tensor_info& t) const {
-    const auto id = format_of(t.type, options_);
-    const auto info = id ? quant::find_format(*id) : std::nullopt;
+    const auto info = find_format(t.type, options_.i2_s_arm);
     if (!info || !info->tileable || t.n_dims != 2 || t.rows() < 2 || t.cols() == 0 ||
         !info->accepts_shape(t.rows(), t.cols()))
       return std::nullopt;
@@ -65,8 +64,8 @@ class model_tiler {
   [[nodiscard]] result<const std::byte*> bytes_of(const gguf::tensor_info& t,
                                                   aligned_buffer<std::byte>& copy) const {
     if (!t.data.empty()) return t.data.data();
-    BITNET_TRY(copy,
-               aligned_buffer<std::byte>::uninitialized(t.size, t.name, false, options_.memory));
+    BITNET_TRY(copy, aligned_buffer<std::byte>::uninitialized(static_cast<std::size_t>(t.size),
+                                                              t.name, false, options_.memory));
     BITNET_CHECK(from_->read_tensor(t, 0, copy.span()));
     return static_cast<const std::byte*>(copy.data());
   }
@@ -134,8 +133,7 @@ class model_tiler {
 
   /// The screen that loading would make, if it would.
   [[nodiscard]] status add_screen(const gguf::tensor_info& t) {
-    const auto id = format_of(t.type, options_);
-    const auto format = id ? quant::find_format(*id) : std::nullopt;
+    const auto format = find_format(t.type, options_.i2_s_arm);
     if (!format || t.n_dims != 2 || t.rows() == 0 || t.cols() == 0) return {};
     nn::weight_matrix w;
     w.rows = t.rows();

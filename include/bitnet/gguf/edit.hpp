@@ -77,11 +77,6 @@ class metadata_edits {
   std::vector<change> changes_;
 };
 
-/// Announces a tensor just as the file has it.
-[[nodiscard]] inline status add_copy(const tensor_info& t, writer& to) noexcept {
-  return to.add_tensor(t.name, std::span{t.dims}.first(t.n_dims), t.type);
-}
-
 /// Writes the bytes of a tensor as they are, a few megabytes at a time where they are not in
 /// memory. `memory` gives the room for that.
 template <class Stream>

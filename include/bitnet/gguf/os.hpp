@@ -2,6 +2,7 @@
 // The few operating system calls behind file sources and sinks: map to read, create, write, rename.
 #pragma once
 
+#include <bitnet/core/checked.hpp>
 #include <bitnet/core/result.hpp>
 
 #include <cstddef>
@@ -128,6 +129,8 @@ inline void unmap_file(std::span<const std::byte> bytes) noexcept {
 inline void forget_pages(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) VirtualUnlock(const_cast<std::byte*>(bytes.data()), bytes.size());
 }
+/// Files are mapped in small pages.
+inline void use_small_pages(std::span<const std::byte> bytes) noexcept { forget_pages(bytes); }
 
 using file_handle = HANDLE;
 [[nodiscard]] inline file_handle no_file() noexcept { return INVALID_HANDLE_VALUE; }
@@ -190,7 +193,12 @@ inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(pat
     ::close(f);
     return file_map{{}, identity_of(s)};
   }
-  const auto size = static_cast<std::size_t>(s.st_size);
+  const auto fits = to_size(static_cast<std::uint64_t>(s.st_size));
+  if (!fits) {
+    ::close(f);
+    return path_error(errc::limit, "the file is too large to be mapped", path);
+  }
+  const std::size_t size = *fits;
   void* p = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, f, 0);
   ::close(f);  // the mapping keeps the file
   if (p == MAP_FAILED) return path_error(errc::io, "the file cannot be mapped", path);
@@ -201,14 +209,26 @@ inline void unmap_file(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) ::munmap(const_cast<std::byte*>(bytes.data()), bytes.size());
 }
 
-/// Drops the pages that lie wholly in a part of a mapping; the file still has them.
-inline void forget_pages(std::span<const std::byte> bytes) noexcept {
+/// Advises the system on the pages that lie wholly in a part of a mapping.
+inline void advise_pages(std::span<const std::byte> bytes, int advice) noexcept {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
   const std::uintptr_t first = (begin + page - 1) / page * page;
   const std::uintptr_t last = (begin + bytes.size()) / page * page;
   if (first < last)
-    static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
+    static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, advice));
+}
+/// Drops them; the file still has them.
+inline void forget_pages(std::span<const std::byte> bytes) noexcept {
+  advise_pages(bytes, MADV_DONTNEED);
+}
+/// The same, and what is read of them later comes in small pages: touching one byte of a file in
+/// the system's cache may map 2 MiB of it otherwise.
+inline void use_small_pages(std::span<const std::byte> bytes) noexcept {
+#if defined(MADV_NOHUGEPAGE)
+  advise_pages(bytes, MADV_NOHUGEPAGE);
+#endif
+  forget_pages(bytes);
 }
 
 using file_handle = int;

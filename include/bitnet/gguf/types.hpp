@@ -25,6 +25,11 @@ struct limits {
   static constexpr std::uint64_t tensor_name_bytes = 63;
   static constexpr std::uint64_t table_bytes = std::uint64_t{1} << 30;  ///< of files read in pieces
   static constexpr std::uint32_t dimensions = 4;
+  /// Where sizes have 32 bits: weights of a row, and of a tensor with its rows rounded up to 16 and
+  /// its columns to 64 (as tiles have them). No product of a tensor's shape then leaves 32 bits,
+  /// and neither do its bytes as floats.
+  static constexpr std::uint64_t row_weights_32 = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t tensor_weights_32 = std::uint64_t{1} << 29;
   static constexpr std::uint32_t alignment = std::uint32_t{1} << 20;
 };
 
@@ -269,6 +274,46 @@ static_assert(find_type(42)->id == 42 && find_type(0)->id == 0 && find_type(143)
   const type_info* info = find_type(static_cast<std::uint32_t>(t));
   BITNET_ASSERT(info != nullptr && info->refusal == nullptr, "not a value of tensor_type");
   return info->storage;
+}
+
+/// The value of general.file_type for a model whose matrices have that type; nothing if there is
+/// none. It informs people: the forks of bitnet.cpp and llama.cpp gave I2_S and Q1_0 the same one.
+[[nodiscard]] constexpr std::optional<std::uint32_t> file_type_of(tensor_type t) noexcept {
+  using enum tensor_type;
+  switch (t) {
+    case f32:
+      return 0;
+    case f16:
+      return 1;
+    case q4_0:
+      return 2;
+    case q8_0:
+      return 7;
+    case q4_k:
+      return 15;
+    case q5_k:
+      return 17;
+    case q6_k:
+      return 18;
+    case bf16:
+      return 32;
+    case tq1_0:
+      return 36;
+    case tq2_0:
+      return 37;
+    case i2_s:
+    case q1_0:
+      return 40;
+    case q2_0:
+    case q2_0_g128:
+      return 41;
+    case iq1_bn:
+      return 136;
+    case iq2_bn:
+      return 137;
+    default:
+      return std::nullopt;
+  }
 }
 
 }  // namespace gguf

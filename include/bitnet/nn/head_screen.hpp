@@ -25,8 +25,8 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// The copy, in memory of its own or in a file's. Binary and ternary heads need none: they are their
-/// own copy, to be multiplied with one plane of the state instead of two. Move-only.
+/// The copy, in memory of its own or in a file's. Binary and ternary heads need none: they are
+/// their own copy, to be multiplied with one plane of the state instead of two. Move-only.
 struct head_screen {
   /// Encoding int8, one scale for each `group` columns; without rows if the head is its own copy.
   quant::tiled_matrix tiles;
@@ -59,6 +59,12 @@ struct head_screen {
   }
 
   [[nodiscard]] bool empty() const noexcept { return error.empty(); }
+  /// Whether every length is one that scores can be bounded with.
+  [[nodiscard]] bool can_bound() const noexcept {
+    const auto usable = [](float length) { return length < 1e15F; };  // false for NaN
+    return std::all_of(error.begin(), error.end(), usable) &&
+           std::all_of(magnitude.begin(), magnitude.end(), usable);
+  }
   /// Whether the bounds are about the tiles of the head itself.
   [[nodiscard]] bool of_head_itself() const noexcept { return tiles.plan().rows == 0; }
   /// The copy of a head of such tiles.
@@ -193,32 +199,32 @@ inline void widen(const kernels::kernel_table& k, const weight_matrix& w, std::s
     done({w.bytes.data + first * quant::tile_rows * row, (end - first * quant::tile_rows) * row});
   });
   s.tiles.clear_padding();
-  const auto usable = [](float length) { return length < 1e15F; };  // false for NaN
-  return std::all_of(s.error.begin(), s.error.end(), usable) &&
-         std::all_of(s.magnitude.begin(), s.magnitude.end(), usable);
+  return s.can_bound();
 }
 
 /// Fills the bounds, made for its rows, of a head of tiles without mins that is its own copy. False
 /// if its scales are infinite or NaN or too large to bound.
-[[nodiscard]] inline bool fill_own_bounds(const quant::tiled_matrix& head,
+[[nodiscard]] inline bool fill_own_bounds(executor_ref threads, const quant::tiled_matrix& head,
                                           head_screen& s) noexcept {
   const quant::tiled_view w = head.view();
+  const std::size_t groups = w.groups();
   const auto largest = w.codes == quant::encoding::binary ? 1.0F : 2.0F;  // of a weight per scale
   float* const error = s.norms.data();
   float* const magnitude = error + w.rows;
-  bool usable = true;
-  for (std::size_t r = 0; r < w.rows; ++r) {
-    float squares = 0.0F;
-    for (std::size_t g = 0; g < w.groups(); ++g) {
-      const std::size_t n = std::min(w.group, w.cols - g * w.group);
-      const float size = quant::scale_at(w, r, g) * largest;
-      squares += size * size * static_cast<float>(n);
+  constexpr std::size_t run = 1024;  // rows
+  threads.parallel_for(ceil_div(w.rows, run), [&](std::size_t i, std::size_t) {
+    for (std::size_t r = i * run; r < std::min((i + 1) * run, w.rows); ++r) {
+      float squares = 0.0F;
+      for (std::size_t g = 0; g < groups; ++g) {
+        const std::size_t n = std::min(w.group, w.cols - g * w.group);
+        const float size = quant::scale_at(w, r, g) * largest;
+        squares += size * size * static_cast<float>(n);
+      }
+      error[r] = 0.0F;
+      magnitude[r] = head_screen::length(squares, w.cols);
     }
-    error[r] = 0.0F;
-    magnitude[r] = head_screen::length(squares, w.cols);
-    usable = usable && magnitude[r] < 1e15F;  // false for NaN
-  }
-  return usable;
+  });
+  return s.can_bound();
 }
 
 /// Memory and contents at once, on the heap; empty if it is of no use. errc::out_of_memory names

@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <numeric>
 #include <span>
 
@@ -62,6 +63,33 @@ struct matrix_summary {
   const float largest = max_magnitude(x);
   return is_ternary(x, largest) ? largest : whole.mean_magnitude();
 }
+
+/// Base of coded blocks with one ternary scale (`struct tq2_0 : ternary_blocks<tq2_0>`): gives them
+/// pack_row and encode_row. F::make_block(x, d) is the block of the codes nearest to x / d.
+template <class F>
+struct ternary_blocks : coded_blocks<F> {
+  /// d = max|x|, nearest of -d, 0, d. Lossless for weights in {-d, 0, d} with d a half-precision
+  /// number. `in` holds whole blocks of finite values.
+  static void pack_row(std::span<const float> in, std::byte* out) noexcept {
+    pack_with(in, out, [](std::span<const float> x) { return max_magnitude(x); });
+  }
+  /// The same for blocks that are ternary; see ternary_scale() for others.
+  static void encode_row(std::span<const float> in, const matrix_summary& whole,
+                         std::byte* out) noexcept {
+    pack_with(in, out, [&](std::span<const float> x) { return ternary_scale(x, whole); });
+  }
+
+ private:
+  template <class Scale>
+  static void pack_with(std::span<const float> in, std::byte* out, Scale scale) noexcept {
+    for (; in.size() >= F::block_size; in = in.subspan(F::block_size)) {
+      const std::span<const float> x = in.first(F::block_size);
+      const auto b = F::make_block(x, scale(x));
+      std::memcpy(out, &b, sizeof b);
+      out += sizeof b;
+    }
+  }
+};
 
 /// The scale d with which -d, 0, d come nearest to at most 128 values, by the sum of squares: with
 /// the k largest values not zero the best d is their mean and the gain (their sum)^2 / k.

@@ -12,7 +12,7 @@ namespace quant {
 /// w = (trit - 1) * d, 1.6875 bits a weight. Digit n of byte m is weight 32n + m of the first 160
 /// (bytes 0..31), 160 + 16n + m of the next 80 (bytes 32..47), and 240 + 4n + m of the last 16
 /// (four digits in each byte of `last`). The first digit is the most significant.
-struct tq1_0 : coded_blocks<tq1_0> {
+struct tq1_0 : ternary_blocks<tq1_0> {
   static constexpr std::string_view name = "TQ1_0";
   static constexpr std::size_t block_size = 256;
   static constexpr encoding tile = encoding::ternary2;
@@ -69,35 +69,19 @@ struct tq1_0 : coded_blocks<tq1_0> {
     }
   }
 
-  /// d = max|x|, nearest code. Lossless for weights in {-d, 0, d} with d a half-precision number.
-  /// `in` holds whole blocks of finite values.
-  static void pack_row(std::span<const float> in, std::byte* out) noexcept {
-    pack_with(in, out, [](std::span<const float> x) { return max_magnitude(x); });
-  }
-  /// The same for blocks that are ternary; see ternary_scale() for others.
-  static void encode_row(std::span<const float> in, const matrix_summary& whole,
-                         std::byte* out) noexcept {
-    pack_with(in, out, [&](std::span<const float> x) { return ternary_scale(x, whole); });
-  }
-
- private:
-  template <class Scale>
-  static void pack_with(std::span<const float> in, std::byte* out, Scale scale) noexcept {
-    for (; in.size() >= block_size; in = in.subspan(block_size), out += sizeof(block)) {
-      const std::span<const float> x = in.first(block_size);
-      const float d = scale(x);
-      block b;
-      b.d = to_f16(d);
-      const auto pack = [&](std::size_t first, std::size_t stride, std::size_t digits) {
-        std::array<std::uint8_t, 5> trits{};  // a fifth digit of 0 where there are only four
-        for (std::size_t n = 0; n < digits; ++n) trits[n] = ternary_code(x[first + stride * n], d);
-        return base3_byte(trits);
-      };
-      for (std::size_t m = 0; m < 32; ++m) b.q[m] = pack(m, 32, 5);
-      for (std::size_t m = 0; m < 16; ++m) b.q[32 + m] = pack(160 + m, 16, 5);
-      for (std::size_t m = 0; m < 4; ++m) b.last[m] = pack(240 + m, 4, 4);
-      std::memcpy(out, &b, sizeof b);
-    }
+  /// See ternary_blocks.
+  static block make_block(std::span<const float> x, float d) noexcept {
+    block b;
+    b.d = to_f16(d);
+    const auto pack = [&](std::size_t first, std::size_t stride, std::size_t digits) {
+      std::array<std::uint8_t, 5> trits{};  // a fifth digit of 0 where there are only four
+      for (std::size_t n = 0; n < digits; ++n) trits[n] = ternary_code(x[first + stride * n], d);
+      return base3_byte(trits);
+    };
+    for (std::size_t m = 0; m < 32; ++m) b.q[m] = pack(m, 32, 5);
+    for (std::size_t m = 0; m < 16; ++m) b.q[32 + m] = pack(160 + m, 16, 5);
+    for (std::size_t m = 0; m < 4; ++m) b.last[m] = pack(240 + m, 4, 4);
+    return b;
   }
 };
 static_assert(block_format<tq1_0> && coded_block_format<tq1_0> && tileable_format<tq1_0> &&

@@ -10,7 +10,7 @@ namespace quant {
 
 /// w = (code - 1) * d, 2.0625 bits a weight. Byte m of half h holds weights 128h + 32l + m in bits
 /// 2l. Ternary files use codes 0..2; code 3 is legal and means +2d, as in the reference decoder.
-struct tq2_0 : coded_blocks<tq2_0> {
+struct tq2_0 : ternary_blocks<tq2_0> {
   static constexpr std::string_view name = "TQ2_0";
   static constexpr std::size_t block_size = 256;
   static constexpr encoding tile = encoding::ternary2;
@@ -50,32 +50,16 @@ struct tq2_0 : coded_blocks<tq2_0> {
     }
   }
 
-  /// d = max|x|, nearest of -d, 0, d. Lossless for weights in {-d, 0, d} with d a half-precision
-  /// number. `in` holds whole blocks of finite values.
-  static void pack_row(std::span<const float> in, std::byte* out) noexcept {
-    pack_with(in, out, [](std::span<const float> x) { return max_magnitude(x); });
-  }
-  /// The same for blocks that are ternary; see ternary_scale() for others.
-  static void encode_row(std::span<const float> in, const matrix_summary& whole,
-                         std::byte* out) noexcept {
-    pack_with(in, out, [&](std::span<const float> x) { return ternary_scale(x, whole); });
-  }
-
- private:
-  template <class Scale>
-  static void pack_with(std::span<const float> in, std::byte* out, Scale scale) noexcept {
-    for (; in.size() >= block_size; in = in.subspan(block_size), out += sizeof(block)) {
-      const std::span<const float> x = in.first(block_size);
-      const float d = scale(x);
-      block b{};
-      b.d = to_f16(d);
-      for (std::size_t i = 0; i < block_size; ++i) {
-        const std::uint32_t code = ternary_code(x[i], d);
-        std::uint8_t& byte = b.q[32 * (i / 128) + i % 32];
-        byte = static_cast<std::uint8_t>(byte | code << 2 * (i / 32 % 4));
-      }
-      std::memcpy(out, &b, sizeof b);
+  /// See ternary_blocks.
+  static block make_block(std::span<const float> x, float d) noexcept {
+    block b{};
+    b.d = to_f16(d);
+    for (std::size_t i = 0; i < block_size; ++i) {
+      const std::uint32_t code = ternary_code(x[i], d);
+      std::uint8_t& byte = b.q[32 * (i / 128) + i % 32];
+      byte = static_cast<std::uint8_t>(byte | code << 2 * (i / 32 % 4));
     }
+    return b;
   }
 };
 static_assert(block_format<tq2_0> && coded_block_format<tq2_0> && tileable_format<tq2_0> &&
