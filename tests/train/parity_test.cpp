@@ -15,7 +15,7 @@ using quant::format_id;
 namespace {
 
 constexpr std::size_t vocab = 300;
-constexpr int length = 150;
+constexpr int length = 96;
 
 nn::hparams shape() {
   nn::hparams h;
@@ -101,7 +101,7 @@ differences compare(train::model& m, format_id matrices) {
   };
   const auto ids = tokens();
   std::vector<double> all;
-  for (std::size_t first = 0; first + 4 <= ids.size(); first += 4)
+  for (std::size_t first = 0; first < 60; first += 4)
     all.push_back(relative(std::span{ids}.subspan(first, 4)));
   std::sort(all.begin(), all.end());
   return {all[all.size() / 2], all.back(), relative(ids)};
