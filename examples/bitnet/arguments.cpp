@@ -361,8 +361,15 @@ void repair_arguments(CLI::App& app, repair_command_options& o) {
   token("--eot", o.eot, "Token that ends a turn of a chat");
   token("--unk", o.unk, "Token for what the vocabulary cannot say");
   token("--pad", o.pad, "Token to fill with");
-  app.add_flag("--add-bos,!--no-add-bos", o.add_bos, "Texts begin with BOS, or do not");
-  app.add_flag("--add-eos,!--no-add-eos", o.add_eos, "Texts end with EOS, or do not");
+  const auto either = [&](const std::string& name, std::optional<bool>& value, const char* what) {
+    auto* yes = app.add_flag_callback(
+        "--" + name, [&value] { value = true; }, what);
+    app.add_flag_callback(
+           "--no-" + name, [&value] { value = false; }, "The opposite")
+        ->excludes(yes);
+  };
+  either("add-bos", o.add_bos, "Texts begin with BOS");
+  either("add-eos", o.add_eos, "Texts end with EOS");
   const auto keys = [&](const char* name, std::vector<std::string>& value, const char* what) {
     return app.add_option(name, value, what)->take_all()->expected(1);
   };

@@ -17,7 +17,9 @@ conversation::conversation(const bitnet::dynamic_model& model, const std::string
                                                key("tokenizer.ggml.pre")),
                   "--chat");
   if (format_ == bitnet::text::chat_format::plain)
-    note("note: the file names no chat format, so messages are used as plain text");
+    note(
+        "note: the file names no chat format, so messages are used as plain text; `bitnet repair "
+        "--chat-template` gives it one");
   if (!system.empty()) messages_.push_back({"system", system});
 }
 

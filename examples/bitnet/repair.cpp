@@ -125,6 +125,9 @@ void repair(const repair_command_options& options) {
   if (!options.dry_run) refuse_existing(options.output, options.force);
   bitnet::repair_options wanted;
   const std::string chat_template = template_named(options.chat_template);
+  if (!options.pre.empty())
+    if (const auto known = bitnet::text::find_pre_tokenizer(options.pre); !known)
+      usage_error("--pre: " + to_string(known.error()));
   wanted.pre = options.pre;
   wanted.chat_template = chat_template;
   wanted.bos = options.bos;

@@ -39,8 +39,8 @@ namespace detail {
 /// to repair.
 ///
 /// Errors: those of the lists that cannot be read (missing, malformed, wrong_type), errc::unknown
-/// for a tokenizer model that this library does not have, errc::invalid_argument for an option that
-/// names no token, pre-tokenizer or key of its kind; and, where no question is open, those of
+/// for a tokenizer model, or an option's pre-tokenizer, that this library does not have,
+/// errc::invalid_argument for an option that names no token or a key that cannot be set; and, where no question is open, those of
 /// text::tokenizer::make() for what would be written, since a file with other faults is not
 /// repaired by this. Linear in the metadata.
 [[nodiscard]] inline result<metadata_repair> plan_repair(const gguf::metadata& meta,

@@ -19,7 +19,8 @@ namespace text {
       return {};
     case chat_format::chatml:
       return R"({% for message in messages %})"
-             R"({{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }})"
+             R"({{ '<|im_start|>' + message['role'] + '\n' + message['content'])"
+             R"( + '<|im_end|>\n' }})"
              R"({% endfor %})"
              R"({% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %})";
     case chat_format::llama2:

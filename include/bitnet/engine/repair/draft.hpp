@@ -71,6 +71,10 @@ namespace detail {
   return out;
 }
 
+[[nodiscard]] inline std::string describe(double x) {
+  return x > -1e15 && x < 1e15 ? std::to_string(x) : "no ordinary number";
+}
+
 [[nodiscard]] inline std::string describe(const gguf::metadata_value& value) {
   using gguf::value_type;
   switch (value.type()) {
@@ -82,7 +86,7 @@ namespace detail {
       return "list of " + std::to_string(value.count());
     case value_type::f32:
     case value_type::f64:
-      return std::to_string(*value.as<double>());
+      return describe(*value.as<double>());
     case value_type::u64:
       return std::to_string(*value.as<std::uint64_t>());
     default:
@@ -98,6 +102,8 @@ namespace detail {
           return v ? "true" : "false";
         } else if constexpr (std::is_same_v<T, std::string>) {
           return quoted_text(v);
+        } else if constexpr (std::is_floating_point_v<T>) {
+          return describe(static_cast<double>(v));
         } else if constexpr (std::is_arithmetic_v<T>) {
           return std::to_string(v);
         } else {
