@@ -65,8 +65,9 @@ TEST_CASE("templates of this library are recognised as what they say") {
     const auto format = static_cast<chat_format>(i);
     const bool falcon_e = format == chat_format::falcon_e;
     CHECK(recognised(chat_template_of(format), "llama", falcon_e ? "falcon_e" : "") == format);
-    CHECK(chat_template_of(format).find(end_of_turn(format)) != std::string_view::npos ==
-          (format != chat_format::falcon3));
+    const bool ends_turns =
+        chat_template_of(format).find(end_of_turn(format)) != std::string_view::npos;
+    CHECK(ends_turns == (format != chat_format::falcon3));
   }
 }
 

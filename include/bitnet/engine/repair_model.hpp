@@ -38,11 +38,11 @@ namespace detail {
 /// changed that is not proven wrong, but for what the options ask for. A repaired file has nothing
 /// to repair.
 ///
-/// Errors: those of the lists that cannot be read (missing, malformed, wrong_type), errc::unknown
-/// for a tokenizer model, or an option's pre-tokenizer, that this library does not have,
-/// errc::invalid_argument for an option that names no token or a key that cannot be set; and, where no question is open, those of
-/// text::tokenizer::make() for what would be written, since a file with other faults is not
-/// repaired by this. Linear in the metadata.
+/// Errors: those of the lists that cannot be read (missing, malformed, wrong_type); errc::unknown
+/// for a tokenizer model, or an option's pre-tokenizer, that this library does not have;
+/// errc::invalid_argument for an option that names no token or a key that cannot be set; and, where
+/// no question is open, those of text::tokenizer::make() for what would be written, since a file
+/// with other faults is not repaired by this. Linear in the metadata.
 [[nodiscard]] inline result<metadata_repair> plan_repair(const gguf::metadata& meta,
                                                          const repair_options& options = {}) {
   BITNET_TRY(auto repair, detail::find_repair(meta, options));
