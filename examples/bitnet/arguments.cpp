@@ -47,6 +47,7 @@ void add_model(CLI::App& app, model_options& o, bool arithmetic = true) {
                  "default is the "
                  "best that this machine has")
       ->type_name("NAME");
+  app.add_flag("--verbose", o.verbose, "Say which kernels were chosen and what loading took");
   if (!arithmetic) return;
   app.add_flag("--exact", o.exact,
                "Reference arithmetic: weights and activations in float. Slow; for comparisons");

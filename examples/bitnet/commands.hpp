@@ -18,6 +18,7 @@ struct model_options {
   bool i2_s_arm = false;
   bool screen_head = true;  ///< the best next tokens at half the cost, for a copy of the head
   std::string activations = "auto";
+  bool verbose = false;  ///< say how the model was loaded
 };
 
 /// Sizes of a session; a context of 0 is chosen by the command.

@@ -134,33 +134,22 @@ double bits(std::uint64_t bytes, std::uint64_t weights) {
 /// What running the model takes, or why it does not run.
 struct run_plan {
   std::string refusal;
-  std::size_t context = 0;
-  std::uint64_t repacked = 0;
-  std::uint64_t kv = 0;
-  std::uint64_t scratch = 0;
-  std::uint64_t per_token = 0;
+  bitnet::memory_plan memory;
 };
 
-run_plan plan_run(const inspect_options& options) {
+run_plan plan_run(const bitnet::gguf::document& document, const inspect_options& options) {
   run_plan plan;
   try {
-    model_options o;
-    o.path = options.path;
-    const auto model = open_model(o);
-    bitnet::session_options sizes;
-    sizes.context =
-        options.context != 0
-            ? options.context
-            : std::min<std::size_t>(std::max<std::size_t>(model.shape().context, 1), 4096);
-    const auto need = check(session::measure(model, model.threads(), sizes), "cannot plan");
-    plan = {{},
-            sizes.context,
-            model.weight_bytes(),
-            need.kv_bytes,
-            need.scratch_bytes,
-            model.bytes_per_token()};
+    const std::string doing = "cannot open " + cli::quoted(options.path);
+    const auto vocabulary = check(bitnet::read_vocabulary(document.meta()), doing);
+    static_cast<void>(check(bitnet::text::tokenizer::make(vocabulary), doing));
+    const auto* const rows = document.find("token_embd.weight");
+    if (rows != nullptr && vocabulary.tokens.size() > rows->rows())
+      fail({bitnet::errc::shape, "the vocabulary has more tokens than the embedding has rows",
+            "tokenizer.ggml.tokens"},
+           doing);
+    plan.memory = check(bitnet::plan(document, {}, {.context = options.context}), doing);
   } catch (const failure& e) {
-    if (e.code() == exit_code::interrupted) throw;
     plan.refusal = e.what();
     plan.refusal = plan.refusal.substr(0, plan.refusal.find("\nhint:"));
   }
@@ -217,11 +206,11 @@ json to_json(const bitnet::gguf::document& document, const report& r,
   if (!r.plan.refusal.empty()) {
     out["refusal"] = r.plan.refusal;
   } else {
-    out["memory"] = {{"context", r.plan.context},
-                     {"weight_bytes", r.plan.repacked},
-                     {"kv_bytes", r.plan.kv},
-                     {"scratch_bytes", r.plan.scratch},
-                     {"bytes_per_token", r.plan.per_token}};
+    out["memory"] = {{"context", r.plan.memory.context},
+                     {"weight_bytes", r.plan.memory.model.weights},
+                     {"kv_bytes", r.plan.memory.kv},
+                     {"scratch_bytes", r.plan.memory.scratch},
+                     {"bytes_per_token", r.plan.memory.per_token}};
   }
   return out;
 }
@@ -277,12 +266,12 @@ std::string to_text(const bitnet::gguf::document& document, const report& r,
   if (!r.plan.refusal.empty()) {
     out += "\nthis model does not run here: " + r.plan.refusal + '\n';
   } else {
-    const std::uint64_t own = r.plan.repacked + r.plan.kv + r.plan.scratch;
-    out += "\nmemory for a context of " + std::to_string(r.plan.context) + "\n  weights  " +
-           bytes_text(r.plan.repacked) + " repacked, beside the mapped file\n  KV cache " +
-           bytes_text(r.plan.kv) + " (f16)\n  scratch  " + bytes_text(r.plan.scratch) +
-           "\n  all      " + bytes_text(own) + "; decoding a token reads " +
-           bytes_text(r.plan.per_token) + " of weights\n";
+    out += "\nmemory for a context of " + std::to_string(r.plan.memory.context) + "\n  weights  " +
+           bytes_text(r.plan.memory.model.weights) +
+           " repacked, beside the mapped file\n  KV cache " + bytes_text(r.plan.memory.kv) +
+           " (f16)\n  scratch  " + bytes_text(r.plan.memory.scratch) + "\n  all      " +
+           bytes_text(r.plan.memory.total()) + "; decoding a token reads at most " +
+           bytes_text(r.plan.memory.per_token) + " of weights\n";
   }
   if (r.suspicious.empty()) {
     out += "\nnorms: nothing suspicious\n";
@@ -321,7 +310,7 @@ void inspect(const inspect_options& options) {
     r.stats = measure_tensors(document, architecture ? *architecture : std::string_view{});
     for (std::size_t i = 0; i < r.stats.size(); ++i)
       if (!r.stats[i].suspicion.empty()) r.suspicious.push_back(i);
-    r.plan = plan_run(options);
+    r.plan = plan_run(document, options);
   }
   if (options.json) {
     put(dump(to_json(document, r, options)) + '\n');

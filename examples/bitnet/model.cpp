@@ -29,6 +29,11 @@ bitnet::dynamic_model open_model(const model_options& options) {
   if (options.activations == "block") o.input = activation_kind::per_block;
   if (options.activations == "planes") o.input = activation_kind::two_planes;
   o.progress = on_progress;
+  o.log = bitnet::log_sink{[](void*, bitnet::log_level level, std::string_view text) {
+                             note(std::string{bitnet::name_of(level)} + ": " + std::string{text});
+                           },
+                           nullptr,
+                           options.verbose ? bitnet::log_level::info : bitnet::log_level::warning};
   auto model = bitnet::open(options.path, o);
   if (!model && !options.isa.empty() && model.error().what() == options.isa) {
     std::string names;

@@ -184,3 +184,16 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #include <cassert>
 #define BITNET_ASSERT(condition, text) assert((condition) && (text))
 #endif
+
+// ---- messages -----------------------------------------------------------------------------------
+// BITNET_LOG(level, text, size) gets the messages of objects that were given no log_sink of their
+// own (core/log.hpp); without it they are dropped. Define it before the first include, alike in all
+// files: a void expression that does not throw, such as my_log(level, text, size), of an int from 0
+// (debug) to 3 (error), a const char* that is valid meanwhile, and a std::size_t.
+
+#if defined(BITNET_LOG)
+#define BITNET_HAS_LOG 1
+#else
+#define BITNET_HAS_LOG 0
+#define BITNET_LOG(level, text, size) static_cast<void>(0)
+#endif

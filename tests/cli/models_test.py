@@ -95,8 +95,10 @@ class Models(app.Case):
                 self.assertTrue(after["runs"])
                 self.assertEqual(after["metadata"]["tiles.layout_version"], 1)
                 self.assertEqual(after["memory"]["weight_bytes"], 0)
-                self.assertEqual(after["memory"]["bytes_per_token"],
-                                 before["memory"]["bytes_per_token"])
+                # That groups have one scale is found when they are tiled, not when that is planned.
+                planned = before["memory"]["bytes_per_token"]
+                self.assertLessEqual(after["memory"]["bytes_per_token"], planned)
+                self.assertGreater(after["memory"]["bytes_per_token"], 0.9 * planned)
                 same = [app.run("logits", "-m", m, "--tokens", "1,2,3,4", "-o", "-", text=False)[0]
                         for m in (model, tiled)]
                 self.assertEqual(same[0], same[1])

@@ -262,3 +262,49 @@ TEST_CASE("readers that fail give errors that name the tensor and the place") {
     CHECK((model.error().code() == errc::truncated || model.error().code() == errc::not_gguf));
   }
 }
+
+TEST_CASE("a block for all weights gives what it has, then the heap does, and both take it back") {
+  using bitnet::cache_line;
+  const auto write = [](void* p, std::size_t bytes) { std::memset(p, 0x5A, bytes); };
+  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{512}, ~std::uint64_t{0}}) {
+    CAPTURE(size);
+    bitnet::detail::weight_block block;
+    CHECK(block.reserve(size) == (size != ~std::uint64_t{0}));  // such a block nobody has
+    std::vector<void*> pieces;
+    for (int i = 0; i < 10; ++i) {
+      pieces.push_back(block.allocate(128, cache_line));
+      REQUIRE(pieces.back() != nullptr);
+      CHECK(reinterpret_cast<std::uintptr_t>(pieces.back()) % cache_line == 0);
+      write(pieces.back(), 128);
+    }
+    std::sort(pieces.begin(), pieces.end());
+    CHECK(std::adjacent_find(pieces.begin(), pieces.end()) == pieces.end());
+    if (size == 512)  // those of the block lie side by side, in any order among the others
+      CHECK(std::count_if(pieces.begin(), pieces.end(), [&](void* p) {
+              return std::binary_search(pieces.begin(), pieces.end(),
+                                        static_cast<void*>(static_cast<char*>(p) + 128));
+            }) >= 3);
+    for (void* p : pieces) block.release(p, 128, cache_line);
+  }
+}
+
+TEST_CASE("a model that takes another's place frees what it replaces") {
+  using network = bitnet::models::bitnet_silu<>;
+  bitnet::serial_executor here;
+  for (const auto& m : testing::golden_models()) {
+    if (!m.name.starts_with("bitnet-")) continue;
+    CAPTURE(m.name);
+    auto a = bitnet::load<network>(gguf::open(m.path + ".gguf"));
+    auto b = bitnet::load<network>(gguf::open(m.path + ".gguf"));
+    REQUIRE(a);
+    REQUIRE(b);
+    const auto print = b->fingerprint();
+    *a = *std::move(b);
+    b = bitnet::error{errc::missing, "gone"};
+    CHECK(a->fingerprint() == print);
+    auto s = bitnet::session<bitnet::model<network>>::make(*a, here, {.context = 8});
+    REQUIRE(s);
+    REQUIRE(s->feed(std::array{1, 2, 3}));
+    CHECK(s->best(1).size() == 1);
+  }
+}

@@ -41,9 +41,10 @@ std::vector<std::byte> encode_all(const format_info& f, const matrix& m) {
   const auto size = static_cast<std::size_t>(f.tensor_bytes(unit, m.cols).value_or(0));
   const auto twice = static_cast<std::size_t>(f.tensor_bytes(2 * unit, m.cols).value_or(0));
   const std::size_t codes = twice - size;
+  const matrix_summary summary = m.summary();
   std::vector<std::byte> out, one(size + 1, std::byte{0xa5});
   for (std::size_t r = 0; r < m.rows; r += unit) {
-    f.encode(m.x.data() + r * m.cols, unit, m.cols, m.summary(), one.data());
+    f.encode(m.x.data() + r * m.cols, unit, m.cols, summary, one.data());
     REQUIRE(one.back() == std::byte{0xa5});
     out.insert(out.end(), one.begin(), one.begin() + static_cast<std::ptrdiff_t>(codes));
   }

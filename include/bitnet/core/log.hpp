@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where messages for people go: a function of the host, silent by default, held per object.
+// Where messages for people go: a function of the host's for each object, or for the build.
 #pragma once
 
 #include <bitnet/config.hpp>
@@ -27,9 +27,10 @@ enum class log_level : std::uint8_t { debug, info, warning, error };
   return "log";
 }
 
-/// Passes messages to a function of the host, and drops them if there is none. Copies are cheap
-/// and independent; no sink is global. It is as thread safe as the host's function, which must
-/// not throw and must not keep the text after it returns. `user` is borrowed.
+/// Passes messages to a function of the host; without one to BITNET_LOG (config.hpp), and where the
+/// build has none it drops them. Copies are cheap and independent; no sink is global. It is as
+/// thread safe as the host's function, which must not throw and must not keep the text after it
+/// returns. `user` is borrowed.
 class log_sink {
  public:
   using function = void (*)(void* user, log_level level, std::string_view text);
@@ -43,11 +44,16 @@ class log_sink {
 
   /// Whether a message of this level would be passed on: ask before building a costly text.
   [[nodiscard]] constexpr bool wants(log_level level) const noexcept {
-    return write_ != nullptr && level >= least_;
+    return (write_ != nullptr || BITNET_HAS_LOG != 0) && level >= least_;
   }
 
   void operator()(log_level level, std::string_view text) const noexcept {
-    if (wants(level)) write_(user_, level, text);
+    if (!wants(level)) return;
+    if (write_ != nullptr) {
+      write_(user_, level, text);
+    } else {
+      BITNET_LOG(static_cast<int>(level), text.data(), text.size());
+    }
   }
 
  private:

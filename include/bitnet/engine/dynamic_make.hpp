@@ -98,7 +98,7 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
   BITNET_TRY(const auto* const table, detail::table_for(options));
   dynamic_model m;
   BITNET_TRY(m.architecture_, detail::architecture_of(document));
-  BITNET_TRY(const auto vocabulary, read_vocabulary(document.meta()));
+  BITNET_TRY(const auto vocabulary, read_vocabulary(document.meta(), options.log));
   BITNET_TRY(m.tokenizer_, text::tokenizer::make(vocabulary));
   BITNET_TRY(auto pool, thread_pool::make({.threads = options.threads}));
   m.pool_ = std::make_unique<thread_pool>(std::move(pool));

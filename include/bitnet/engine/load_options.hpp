@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bitnet/core/function_ref.hpp>
+#include <bitnet/core/log.hpp>
 #include <bitnet/core/memory_source.hpp>
 #include <bitnet/quant/activation.hpp>
 
@@ -40,6 +41,10 @@ struct load_options {
   /// Called with bytes of tensors bound so far and in all, on the loading thread. What it refers to
   /// must outlive the call that loads: name the lambda before.
   std::optional<function_ref<void(std::uint64_t done, std::uint64_t total)>> progress = {};
+  /// What is worth knowing about how a model was loaded, on the loading thread. Warnings: what a
+  /// file leaves out and was assumed, and what makes the model slower than it could be. Info: which
+  /// kernels were chosen, and what loading took.
+  log_sink log = {};
 };
 
 BITNET_NAMESPACE_END

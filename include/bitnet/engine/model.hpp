@@ -8,6 +8,7 @@
 #include <bitnet/models/architecture.hpp>
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,7 +17,7 @@ BITNET_NAMESPACE_BEGIN
 
 /// Weights of architecture A, with kernels fixed at compile time (the default: the best that the
 /// compiler flags allow) or chosen at run time (nn::dynamic_kernels). Owns its document and its
-/// its weights. Movable before sessions refer to it; afterwards immutable, so any number of
+/// weights. Movable before sessions refer to it; afterwards immutable, so any number of
 /// threads may use it.
 template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
 class model {
@@ -58,16 +59,19 @@ class model {
   /// Use load().
   [[nodiscard]] static result<model> make(gguf::document document, executor_ref threads,
                                           const load_options& options, Kernels kernels) {
-    if (options.memory_limit != 0) {
-      BITNET_TRY(const model planned, outline(document, threads, options, kernels));
-      if (planned.plan_.loading > options.memory_limit)
-        return error{errc::out_of_memory, "the model needs more memory than memory_limit allows",
-                     std::to_string(planned.plan_.loading) + " bytes needed, " +
-                         std::to_string(options.memory_limit) + " allowed"};
-    }
     model m{std::move(document), kernels};
-    BITNET_CHECK(m.bind(m.document_, threads, options, false));
+    BITNET_CHECK(m.read_shape(m.document_, options));
+    BITNET_CHECK(m.bind(m.document_, threads, options, dry_run));
+    const std::uint64_t need = m.plan_.loading;
+    if (options.memory_limit != 0 && need > options.memory_limit)
+      return error{errc::out_of_memory, "the model needs more memory than memory_limit allows",
+                   std::to_string(need) + " bytes needed, " + std::to_string(options.memory_limit) +
+                       " allowed"};
+    load_options real = options;
+    if (options.memory.is_heap()) m.take_block(real);
+    BITNET_CHECK(m.bind(m.document_, threads, real, real_run));
     m.document_.close_readers();
+    m.report(threads.concurrency(), options.log);
     return m;
   }
 
@@ -76,9 +80,8 @@ class model {
   [[nodiscard]] static result<model> outline(const gguf::document& document, executor_ref threads,
                                              const load_options& options, Kernels kernels) {
     model m{gguf::document{}, kernels};
-    load_options quiet = options;
-    quiet.progress.reset();
-    BITNET_CHECK(m.bind(document, threads, quiet, true));
+    BITNET_CHECK(m.read_shape(document, options));
+    BITNET_CHECK(m.bind(document, threads, options, dry_run));
     return m;
   }
 
@@ -86,8 +89,10 @@ class model {
   model(gguf::document document, Kernels kernels)
       : document_{std::move(document)}, kernels_{kernels} {}
 
-  [[nodiscard]] status bind(const gguf::document& document, executor_ref threads,
-                            const load_options& options, bool dry) {
+  /// Whether tensors are bound in earnest, or only to count what that takes.
+  static constexpr bool dry_run = true, real_run = false;
+
+  [[nodiscard]] status read_shape(const gguf::document& document, const load_options& options) {
     if (options.input == quant::activation_kind::float32)
       return error{errc::invalid_argument,
                    "integer kernels need int8 inputs; see arithmetic::exact", "input"};
@@ -105,20 +110,50 @@ class model {
     A::configure(start);
     BITNET_TRY(decoder_.shape,
                read_hparams(meta, name, static_cast<std::size_t>(tokens->rows()), start));
-    detail::weight_source source{document, store_, options.memory, dry};
-    BITNET_CHECK(bind_tensors(document, source, *tokens, threads, options));
-    plan_ = source.taken();
+    // A hostile block_count must not make blocks that the file has no tensors for.
+    if (decoder_.shape.layers > document.tensors().size())
+      return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
     return {};
   }
 
-  [[nodiscard]] status bind_tensors(const gguf::document& document, detail::weight_source& source,
-                                    const gguf::tensor_info& tokens, executor_ref threads,
-                                    const load_options& options) {
-    const nn::hparams& h = decoder_.shape;
-    // A hostile block_count must not make blocks that the file has no tensors for.
-    if (h.layers > document.tensors().size())
-      return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
-    detail::tensor_binder v{document,  source, *kernels_, threads, options, A::bitnet_activations,
+  /// One block for all weights that the plan counts, if there are any.
+  void take_block(load_options& options) {
+    if (plan_.weights == 0) return;
+    store_.block = std::make_unique<detail::weight_block>();
+    if (store_.block->reserve(plan_.weights)) {
+      options.memory = *store_.block;
+    } else if (options.log.wants(log_level::warning)) {
+      options.log(log_level::warning, "the heap has no block of " + std::to_string(plan_.weights) +
+                                          " bytes for all weights: they lie apart, the small ones "
+                                          "without huge pages");
+    }
+  }
+
+  void report(std::size_t threads, log_sink log) const {
+    const auto& head = decoder_.head;
+    const bool unbounded = head.screen.empty() && planned_screen_;
+    if (unbounded)
+      log(log_level::warning,
+          "the output head holds weights that are not finite or too large: it "
+          "is read whole for every token");
+    if (!log.wants(log_level::info)) return;
+    log(log_level::info, "kernels " + std::string{(*kernels_).isa} + ", threads " +
+                             std::to_string(threads) + ", weights " +
+                             std::to_string(plan_.weights) + " bytes repacked or copied, " +
+                             std::to_string(plan_.in_place) + " in place; at most " +
+                             std::to_string(plan_.loading) + " while loading");
+  }
+
+  /// Binds every tensor of a document with the shape that was read from it.
+  [[nodiscard]] status bind(const gguf::document& document, executor_ref threads,
+                            const load_options& options, bool dry) {
+    detail::weight_source source{document, store_, options.memory, dry};
+    const nn::hparams h = decoder_.shape;
+    decoder_ = {};  // what a dry run bound is nowhere
+    decoder_.shape = h;
+    load_options how = options;
+    if (dry) how.progress.reset();
+    detail::tensor_binder v{document,  source, *kernels_, threads, how, A::bitnet_activations,
                             h.norm_eps};
     v("token_embd", decoder_.embed, h.vocab, h.dim);
     decoder_.blocks.resize(h.layers);
@@ -129,7 +164,8 @@ class model {
     v.prefix("");
     v("output_norm", decoder_.output_norm, h.dim);
     const auto* head = v.take("output.weight");
-    v.head(head != nullptr ? *head : tokens, decoder_.head, h.vocab, h.dim);
+    v.head(head != nullptr ? *head : *document.find("token_embd.weight"), decoder_.head, h.vocab,
+           h.dim);
 
     std::span<const float> factors;
     if (const auto* t = v.take("rope_freqs.weight")) {
@@ -141,12 +177,15 @@ class model {
     BITNET_CHECK(v.finish());
     BITNET_TRY(decoder_.frequencies, nn::rope_frequencies::make(h.rope, factors));
     count_bytes();
-    if (source.dry()) return {};  // a fingerprint reads the weights
+    plan_ = source.taken();
+    if (dry) planned_screen_ = !decoder_.head.screen.empty();
+    if (dry) return {};  // a fingerprint reads the weights
     detail::model_fingerprint print{h};
     for (auto& block : decoder_.blocks) block.tensors(print, h);
     print("output_norm", decoder_.output_norm, h.dim);
     print("output", decoder_.head.full, h.vocab, h.dim);
     fingerprint_ = print.value();
+    source.settle();
     return {};
   }
 
@@ -171,11 +210,12 @@ class model {
 
   gguf::document document_;
   Kernels kernels_;
+  detail::weight_store store_;  // outlives the layers, which lie in it
   nn::decoder<typename A::block> decoder_;
-  detail::weight_store store_;
   std::uint64_t bytes_per_token_ = 0;
   std::uint64_t fingerprint_ = 0;
   weight_plan plan_;
+  bool planned_screen_ = false;  // whether the head would have a screen, if its weights allow
 };
 
 /// Loads a model of a known architecture, repacking on `threads`. The result owns the document.

@@ -15,6 +15,10 @@ struct memory_plan {
   weight_plan model;
   std::uint64_t kv = 0;       ///< of one session
   std::uint64_t scratch = 0;  ///< of one session
+  std::size_t context = 0;    ///< positions of that session
+  /// Bytes of weights that decoding one token reads at most: a matrix whose groups turn out to have
+  /// one scale (TQ1_0, TQ2_0 of a BitNet model) takes less.
+  std::uint64_t per_token = 0;
 
   /// While the model runs in one session.
   [[nodiscard]] std::uint64_t total() const noexcept { return model.weights + kv + scratch; }
@@ -29,13 +33,14 @@ struct memory_plan {
 /// session::measure, except for what only the contents of tensors can tell.
 template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
 [[nodiscard]] result<memory_plan> plan(const gguf::document& document, executor_ref threads,
-                                       const load_options& options = {},
-                                       const session_options& sizes = {},
+                                       const load_options& options = {}, session_options sizes = {},
                                        Kernels kernels = Kernels{}) {
   using planned_model = model<A, Kernels>;
   BITNET_TRY(const planned_model m, planned_model::outline(document, threads, options, kernels));
+  BITNET_CHECK(detail::complete(m.shape(), sizes));
   BITNET_TRY(const auto need, session<planned_model>::measure(m, threads, sizes));
-  return memory_plan{m.plan(), need.kv_bytes, need.scratch_bytes};
+  return memory_plan{m.plan(), need.kv_bytes, need.scratch_bytes, sizes.context,
+                     m.bytes_per_token()};
 }
 
 BITNET_NAMESPACE_END

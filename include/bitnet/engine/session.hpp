@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One conversation with a model: its sequence, its scratch memory, and the steps that extend it.
+// One conversation with a model: its memory, and the calls that extend, ask, save and copy it.
 #pragma once
 
 #include <bitnet/core/cancel.hpp>
@@ -9,25 +9,13 @@
 #include <bitnet/core/token.hpp>
 #include <bitnet/engine/session_options.hpp>
 #include <bitnet/engine/snapshot.hpp>
-#include <bitnet/engine/step_runner.hpp>
-#include <bitnet/nn/context.hpp>
+#include <bitnet/engine/stepper.hpp>
 
 #include <algorithm>
 #include <span>
 #include <utility>
 
 BITNET_NAMESPACE_BEGIN
-
-using nn::step_budget;
-
-/// Whether a step in slices goes on.
-enum class step_state : std::uint8_t { more, done };
-
-/// What a step leaves ready to be asked for.
-struct step_wants {
-  std::size_t best = 0;  ///< best(count) of up to so many
-  bool logits = false;
-};
 
 /// Owns the state of one sequence. It refers to a model and an executor, which must outlive it and
 /// not move. Movable. One thread at a time may use a session; any number of sessions may share a
@@ -36,7 +24,8 @@ struct step_wants {
 /// What fails or is cancelled leaves the sequence as it was before the call.
 template <language_model Model>
 class session {
-  using runner = detail::step_runner<Model>;
+  using stepper = detail::stepper<Model>;
+  using runner = typename stepper::runner;
 
  public:
   using context_type = typename runner::context_type;
@@ -73,15 +62,15 @@ class session {
   /// the bits of a session that was fed the same tokens. A step in slices of this session stays
   /// where it is and is no part of the copy.
   [[nodiscard]] result<session> fork(executor_ref threads) const noexcept {
-    BITNET_TRY(const auto need, measure(run_.model(), threads, run_.options()));
+    BITNET_TRY(const auto need, measure(run().model(), threads, run().options()));
     BITNET_TRY(auto memory,
                aligned_buffer<std::byte>::uninitialized(need.total(), "session memory", true));
-    return build(run_.model(), threads, run_.options(), std::move(memory), {}, this);
+    return build(run().model(), threads, run().options(), std::move(memory), {}, this);
   }
   /// The same in the caller's memory.
   [[nodiscard]] result<session> fork(executor_ref threads,
                                      std::span<std::byte> memory) const noexcept {
-    return build(run_.model(), threads, run_.options(), {}, memory, this);
+    return build(run().model(), threads, run().options(), {}, memory, this);
   }
 
   /// Tokens that best() can give.
@@ -107,9 +96,9 @@ class session {
   /// and rewinding are refused. No tokens: only what is wanted. Errors as for feed.
   [[nodiscard]] status begin(std::span<const token> tokens, step_wants wants = {}) noexcept {
     BITNET_CHECK(check(tokens));
-    if (tokens.empty() && !seq_.ready() && (wants.best != 0 || wants.logits))
+    if (tokens.empty() && !seq().ready() && (wants.best != 0 || wants.logits))
       return error{errc::invalid_argument, "there is no token yet that one could follow", "tokens"};
-    start(tokens, wants);
+    steps_.start(tokens, wants);
     return {};
   }
 
@@ -120,25 +109,21 @@ class session {
   /// takes tens of microseconds. Prompts are cut into batches of tokens that suit the budget.
   /// errc::cancelled ends it and leaves the sequence as it was before begin().
   [[nodiscard]] result<step_state> step(step_budget& budget) noexcept {
-    if (!pending_.active) return step_state::done;
-    return advance(budget, nullptr);
+    if (!stepping()) return step_state::done;
+    return steps_.advance(budget, nullptr);
   }
   [[nodiscard]] result<step_state> step(step_budget&& budget) noexcept { return step(budget); }
 
   /// Whether a step has begun and not ended.
-  [[nodiscard]] bool stepping() const noexcept { return pending_.active; }
+  [[nodiscard]] bool stepping() const noexcept { return steps_.active(); }
   /// Forgets a step that has not ended; the sequence is as before begin().
-  void abandon() noexcept {
-    if (pending_.count != 0 && pending_.best_done) best_count_ = 0;  // they were of what is gone
-    if (pending_.count != 0) logits_ = {};
-    pending_ = {};
-  }
+  void abandon() noexcept { steps_.abandon(); }
 
   /// From now on work stops soon after `cancel`, which must outlive its use, is set: within a
   /// piece of about half a millisecond, or one tile of 16 rows where that takes longer. null ends
   /// that. While it is cancelled every step gives errc::cancelled, logits() and best() nothing that
   /// they had not computed before.
-  void cancel_with(const cancel_token* cancel) noexcept { cancel_ = cancel; }
+  void cancel_with(const cancel_token* cancel) noexcept { steps_.cancel_with(cancel); }
 
   /// Tokens that a session gains in a step together with others.
   struct turn {
@@ -154,27 +139,8 @@ class session {
   [[nodiscard]] static status feed_together(std::span<const turn> turns) noexcept {
     if (turns.empty()) return {};
     BITNET_CHECK(check(turns));
-    session& first = *turns.front().who;
-    first.logits_ = {};  // they lie in the scratch
-    step_budget budget = step_budget::unlimited();
-    nn::step_progress progress;
-    nn::step_control control{budget, first.cancel_, progress, first.run_.costs()};
-    nn::step_control* const limit = first.cancel_ == nullptr ? nullptr : &control;
-    std::size_t n = 0;
-    for (const turn& t : turns) {
-      detail::sequence& seq = t.who->seq_;
-      std::copy(t.tokens.begin(), t.tokens.end(), seq.next_tokens().begin());
-      for (std::size_t i = 0; i < t.tokens.size(); ++i) {
-        first.run_.rows()[n++] = {t.tokens[i], seq.position() + i, &seq.cache(),
-                                  i + 1 == t.tokens.size()};
-        if (n == first.run_.options().batch && !first.run_rows(std::exchange(n, 0), turns, limit))
-          return was_cancelled();
-      }
-    }
-    if (n != 0 && !first.run_rows(n, turns, limit)) return was_cancelled();
-    for (const turn& t : turns)
-      if (!t.tokens.empty()) t.who->accept(t.tokens.size());
-    return {};
+    return stepper::together(turns,
+                             [&](std::size_t i) -> stepper& { return turns[i].who->steps_; });
   }
 
   /// Computes best(count) of many sessions in shared passes over the head; afterwards best() of up
@@ -184,24 +150,18 @@ class session {
     for (const session* s : sessions)
       if (s->stepping()) return;
     if (count == 0) return;
-    session& first = *sessions.front();
-    const std::size_t most = runner::rows_at_once(first.run_.options().batch);
-    for (std::size_t i = 0; i < sessions.size(); i += most) {
-      const auto some = sessions.subspan(i, std::min(most, sessions.size() - i));
-      first.without_budget([&](nn::step_control* c) { return first.find_best(some, count, c); });
-    }
+    stepper::best_together(
+        sessions.size(), [&](std::size_t i) -> stepper& { return sessions[i]->steps_; }, count);
   }
 
   /// Whether there is a next token to tell: not before the first feed, not after rewind, and not
   /// during a step in slices.
-  [[nodiscard]] bool ready() const noexcept { return seq_.ready() && !pending_.active; }
+  [[nodiscard]] bool ready() const noexcept { return steps_.ready(); }
 
   /// Scores of every token of the vocabulary as the next one, computed by the first call after a
   /// feed; empty unless ready(). Valid until the next call that is not const, except best().
   [[nodiscard]] std::span<const float> logits() noexcept {
-    if (!ready()) return {};
-    if (logits_.empty()) without_budget([&](nn::step_control* c) { return find_logits(c); });
-    return logits_;
+    return ready() ? steps_.logits() : std::span<const float>{};
   }
 
   /// The `count` best next tokens, best first, at most max_best: what sorting logits() with
@@ -209,47 +169,40 @@ class session {
   /// fewer have a logit above -infinity, none unless ready(). Valid until the next call that is
   /// not const, except logits().
   [[nodiscard]] std::span<const scored_token> best(std::size_t count) noexcept {
-    if (!ready()) return {};
-    count = std::min({count, max_best, vocab()});
-    if (count > best_count_) {
-      session* const self = this;
-      without_budget([&](nn::step_control* c) { return find_best({&self, 1}, count, c); });
-    }
-    count = std::min(count, best_count_);
-    while (count != 0 && run_.best()[count - 1].id < 0) --count;
-    return run_.best().first(count);
+    return ready() ? steps_.best(count) : std::span<const scored_token>{};
   }
 
   /// Size of the vocabulary: tokens are 0 .. vocab() - 1.
-  [[nodiscard]] std::size_t vocab() const noexcept { return run_.vocab(); }
+  [[nodiscard]] std::size_t vocab() const noexcept { return run().vocab(); }
   /// Tokens in the sequence, and how many fit.
-  [[nodiscard]] std::size_t position() const noexcept { return seq_.position(); }
-  [[nodiscard]] std::size_t capacity() const noexcept { return seq_.capacity(); }
+  [[nodiscard]] std::size_t position() const noexcept { return seq().position(); }
+  [[nodiscard]] std::size_t capacity() const noexcept { return seq().capacity(); }
   /// The tokens of the sequence. Valid until the next call that is not const.
-  [[nodiscard]] std::span<const token> tokens() const noexcept { return seq_.tokens(); }
+  [[nodiscard]] std::span<const token> tokens() const noexcept { return seq().tokens(); }
 
   /// Forgets all tokens from `position` on. errc::out_of_memory if pages shared with a forked
   /// session have to be replaced and the pool has none; then nothing has changed.
   [[nodiscard]] status rewind(std::size_t position) noexcept {
     BITNET_CHECK(idle());
-    if (position > seq_.position())
+    if (position > seq().position())
       return error{errc::invalid_argument, "a session can only be rewound to a past position",
                    "position"};
-    BITNET_CHECK(seq_.rewind(position));
-    forget_scores();
+    BITNET_CHECK(steps_.seq().rewind(position));
+    steps_.forget_scores();
     return {};
   }
 
   /// Makes sure that rewinding to `position` or a later one will not fail, by replacing pages that
   /// are shared with a forked session now. Errors as for rewind.
   [[nodiscard]] status unshare(std::size_t position) noexcept {
-    return seq_.pages().unshare(std::min(position, seq_.position()));
+    return steps_.seq().pages().unshare(std::min(position, seq().position()));
   }
 
   /// Bytes that snapshot() writes now.
   [[nodiscard]] std::size_t snapshot_bytes() const noexcept {
     return static_cast<std::size_t>(
-        detail::snapshot_size(shape(), seq_.cache().type(), position(), seq_.ready()).value_or(0));
+        detail::snapshot_size(shape(), seq().cache().type(), position(), seq().ready())
+            .value_or(0));
   }
   /// Writes tokens, keys and values, and the last state to the start of `out`, so that restore()
   /// makes a session of this model go on from here with the same bits: in another process, on
@@ -257,7 +210,7 @@ class session {
   /// errc::out_of_memory if `out` is smaller. A step in slices is no part of it. The format has a
   /// version of its own (engine/snapshot.hpp). What samplers and generations remember is theirs.
   [[nodiscard]] result<std::size_t> snapshot(std::span<std::byte> out) const noexcept {
-    return detail::save_snapshot(seq_, shape(), run_.model().fingerprint(), out);
+    return detail::save_snapshot(seq(), shape(), run().model().fingerprint(), out);
   }
   /// Takes over the sequence of a snapshot, which has to fill `bytes`. They may come from anywhere:
   /// errc::truncated; errc::malformed for damaged ones; errc::unsupported for another version;
@@ -266,35 +219,21 @@ class session {
   /// errc::context_full; errc::out_of_memory as for rewind. Then nothing has changed.
   [[nodiscard]] status restore(std::span<const std::byte> bytes) noexcept {
     BITNET_CHECK(idle());
-    BITNET_CHECK(detail::restore_snapshot(bytes, seq_, shape(), run_.model().fingerprint()));
-    forget_scores();
+    BITNET_CHECK(
+        detail::restore_snapshot(bytes, steps_.seq(), shape(), run().model().fingerprint()));
+    steps_.forget_scores();
     return {};
   }
 
   /// From now on the time of every step is added to `profile`, which must outlive its use; null
   /// ends that. What callbacks of score() take counts as the rest of their step.
-  void profile(nn::step_profile* profile) noexcept { run_.profile = profile; }
+  void profile(nn::step_profile* profile) noexcept { steps_.run().profile = profile; }
 
  private:
-  using logits_callback = function_ref<void(std::size_t, std::span<const float>)>;
-  using timed_step = nn::step_profile::scope;
-
-  /// A step that has begun.
-  struct pending_step {
-    bool active = false;
-    std::size_t count = 0;  ///< tokens, kept behind the sequence
-    std::size_t fed = 0;
-    std::size_t rows = 0;  ///< of the batch that is under way
-    step_wants wants;
-    bool best_done = false;
-    bool logits_done = false;
-    nn::step_progress progress;  ///< of the function that is under way
-    /// Whether nothing is half done.
-    [[nodiscard]] bool fresh() const noexcept { return progress.loops == 0 && progress.items == 0; }
-  };
+  using logits_callback = typename stepper::logits_callback;
 
   session(const Model& model, executor_ref threads, const session_options& options) noexcept
-      : run_{model, threads, options} {}
+      : steps_{model, threads, options} {}
 
   [[nodiscard]] static result<session> build(const Model& model, executor_ref threads,
                                              session_options options,
@@ -310,24 +249,23 @@ class session {
     if (memory.size() < need.total()) return too_small();
     session s{model, threads, options};
     s.memory_ = std::move(owned);
-    s.seq_ = s.run_.use(memory, need.kv_bytes);
+    s.steps_.use(memory, need.kv_bytes);
     if (like != nullptr) {
-      BITNET_CHECK(s.seq_.copy_from(like->seq_));
+      BITNET_CHECK(s.steps_.seq().copy_from(like->seq()));
     } else if (options.pool != nullptr) {
-      BITNET_CHECK(s.seq_.pages().reserve());
+      BITNET_CHECK(s.steps_.seq().pages().reserve());
     }
     return s;
   }
   static error too_small() noexcept {
     return {errc::out_of_memory, "the memory is smaller than session::measure says", "memory"};
   }
-  static error was_cancelled() noexcept {
-    return {errc::cancelled, "the step was cancelled; the session is as before it"};
-  }
 
-  [[nodiscard]] const nn::hparams& shape() const noexcept { return run_.model().shape(); }
+  [[nodiscard]] const runner& run() const noexcept { return steps_.run(); }
+  [[nodiscard]] const detail::sequence& seq() const noexcept { return steps_.seq(); }
+  [[nodiscard]] const nn::hparams& shape() const noexcept { return run().model().shape(); }
   [[nodiscard]] status idle() const noexcept {
-    if (pending_.active)
+    if (stepping())
       return error{errc::invalid_argument,
                    "a step in slices has not ended; end it or abandon() it first", "session"};
     return {};
@@ -345,8 +283,8 @@ class session {
     const session& first = *turns.front().who;
     for (std::size_t i = 0; i < turns.size(); ++i) {
       const session& s = *turns[i].who;
-      if (&s.run_.model() != &first.run_.model() ||
-          s.seq_.cache().type() != first.seq_.cache().type() || s.capacity() > first.capacity())
+      if (&s.run().model() != &first.run().model() ||
+          s.seq().cache().type() != first.seq().cache().type() || s.capacity() > first.capacity())
         return error{errc::invalid_argument,
                      "sessions fed together need one model, one type of KV cache, and no context "
                      "above the first one's",
@@ -363,187 +301,14 @@ class session {
                                 logits_callback* on_logits) noexcept {
     BITNET_CHECK(check(tokens));
     if (tokens.empty()) return {};
-    start(tokens, {});
+    steps_.start(tokens, {});
     step_budget budget = step_budget::unlimited();
-    BITNET_TRY([[maybe_unused]] const auto state, advance(budget, on_logits));
+    BITNET_TRY([[maybe_unused]] const auto state, steps_.advance(budget, on_logits));
     return {};
   }
 
-  void start(std::span<const token> tokens, step_wants wants) noexcept {
-    std::copy(tokens.begin(), tokens.end(), seq_.next_tokens().begin());
-    wants.best = std::min({wants.best, max_best, vocab()});
-    pending_ = {};
-    pending_.active = true;
-    pending_.count = tokens.size();
-    pending_.wants = wants;
-    pending_.best_done = wants.best == 0 || (tokens.empty() && wants.best <= best_count_);
-    pending_.logits_done = !wants.logits || (tokens.empty() && !logits_.empty());
-    if (!tokens.empty()) logits_ = {};  // they lie in the scratch
-  }
-
-  /// Goes on with the pending step while the budget lasts.
-  [[nodiscard]] result<step_state> advance(step_budget& budget,
-                                           logits_callback* on_logits) noexcept {
-    nn::step_control control{budget, cancel_, pending_.progress, run_.costs()};
-    // A step in slices needs it to know what is done, a whole one only to be stopped.
-    const bool whole = !budget.limited() && pending_.fresh();
-    nn::step_control* const limit = whole && cancel_ == nullptr ? nullptr : &control;
-    if (!control.noticed() && run_pending(budget, limit, on_logits)) {
-      if (pending_.count != 0) accept(pending_.count);
-      pending_ = {};
-      return step_state::done;
-    }
-    if (!control.cancelled()) return step_state::more;
-    abandon();
-    return was_cancelled();
-  }
-
-  [[nodiscard]] bool run_pending(const step_budget& budget, nn::step_control* limit,
-                                 logits_callback* on_logits) noexcept {
-    while (pending_.fed < pending_.count) {
-      if (pending_.rows == 0)
-        pending_.rows = std::min(batch_for(budget), pending_.count - pending_.fed);
-      if (!run_batch(limit, on_logits)) return false;
-      pending_.fed += std::exchange(pending_.rows, 0);
-    }
-    session* const self = this;
-    if (!pending_.best_done) {
-      if (!find_best({&self, 1}, pending_.wants.best, limit)) return false;
-      pending_.best_done = true;
-    }
-    if (!pending_.logits_done) {
-      if (!find_logits(limit)) return false;
-      pending_.logits_done = true;
-    }
-    return true;
-  }
-
-  /// Tokens of a prompt to go through the model together: so many that, by what it took before, no
-  /// tile takes more than a quarter of the budget.
-  [[nodiscard]] std::size_t batch_for(const step_budget& budget) noexcept {
-    const std::size_t most = run_.options().batch;
-    if (!budget.timed()) return most;
-    const double time = std::chrono::duration<double, std::nano>{budget.time()}.count() / 4;
-    double each = 0.0;  // of the nearest smaller batch that is known: more tokens are cheaper
-    std::size_t batch = 1;
-    for (std::size_t n = 1; n <= most; n = n == most ? most + 1 : std::min(2 * n, most)) {
-      const double known = static_cast<double>(run_.costs().longest(n));
-      if (known > 0.0) each = known;
-      if (each == 0.0 ? n <= 16 : each * static_cast<double>(n) <= time) batch = n;
-    }
-    return batch;
-  }
-
-  /// Runs the batch of the pending step; false if it was stopped.
-  [[nodiscard]] bool run_batch(nn::step_control* limit, logits_callback* on_logits) noexcept {
-    const timed_step timing{run_.profile};
-    if (run_.profile != nullptr && pending_.progress.loops == 0) run_.profile->count_step();
-    const std::size_t n = pending_.rows, first = pending_.fed;
-    for (std::size_t i = 0; i < n; ++i)
-      run_.rows()[i] = {seq_.next_tokens()[first + i], position() + first + i, &seq_.cache(),
-                        on_logits != nullptr || first + i + 1 == pending_.count};
-    auto c = run_.begin(n, limit, nn::step_control::first_place);
-    const auto states = run_.model().hidden(c);
-    if (stopped(limit)) return false;
-    const std::size_t mark = run_.mark();
-    for (std::size_t at = 0; on_logits != nullptr && at < states.rows; at += runner::logit_rows) {
-      const std::size_t count = std::min(runner::logit_rows, states.rows - at);
-      auto of_head = run_.go_on(mark, count, limit, nn::step_control::head_place);
-      const auto scores = run_.model().logits(of_head, states.slice(at, count));
-      if (stopped(limit)) return false;
-      for (std::size_t r = 0; r < scores.rows; ++r) (*on_logits)(first + at + r, scores[r]);
-    }
-    if (states.rows != 0) keep_state(states.row(states.rows - 1));
-    return true;
-  }
-
-  /// Runs the first n rows, of the sessions of some turns.
-  [[nodiscard]] bool run_rows(std::size_t n, std::span<const turn> turns,
-                              nn::step_control* limit) noexcept {
-    const timed_step timing{run_.profile};
-    if (run_.profile != nullptr) run_.profile->count_step();
-    auto c = run_.begin(n, limit, nn::step_control::first_place);
-    const auto states = run_.model().hidden(c);
-    if (stopped(limit)) return false;
-    std::size_t at = 0;
-    for (const nn::step_row& row : c.rows()) {
-      if (!row.wants_logits) continue;
-      for (const turn& t : turns)
-        if (&t.who->seq_.cache() == row.cache) t.who->keep_state(states.row(at));
-      ++at;
-    }
-    return true;
-  }
-
-  /// best(count) of the newest state of each session, in this one's scratch.
-  [[nodiscard]] bool find_best(std::span<session* const> sessions, std::size_t count,
-                               nn::step_control* limit) noexcept {
-    const timed_step timing{run_.profile};
-    auto c = run_.go_on(logits_.empty() ? run_.base() : after_logits_, sessions.size(), limit,
-                        nn::step_control::head_place);
-    const auto [states, lists] = run_.take_best(c, sessions.size(), count);
-    for (std::size_t i = 0; i < sessions.size(); ++i)
-      std::copy_n(sessions[i]->newest_state(), states.cols, states.row(i));
-    run_.model().best(c, states, lists);
-    if (stopped(limit)) return false;
-    for (std::size_t i = 0; i < sessions.size(); ++i) {
-      std::copy_n(lists.row(i), count, sessions[i]->run_.best().data());
-      sessions[i]->best_count_ = count;
-    }
-    return true;
-  }
-
-  /// Logits of the newest state.
-  [[nodiscard]] bool find_logits(nn::step_control* limit) noexcept {
-    const timed_step timing{run_.profile};
-    auto c = run_.go_on(run_.base(), 1, limit, nn::step_control::logits_place);
-    const auto scores = run_.model().logits(c, {newest_state(), 1, shape().dim});
-    if (stopped(limit)) return false;
-    logits_ = scores[0];
-    after_logits_ = run_.mark();
-    return true;
-  }
-
-  /// Whether a function of the step was stopped; if not, it has ended.
-  [[nodiscard]] static bool stopped(nn::step_control* limit) noexcept {
-    if (limit == nullptr) return false;
-    if (!limit->stopped()) limit->end();
-    return limit->stopped();
-  }
-
-  /// f(control), where the control only heeds the cancel token.
-  template <class F>
-  void without_budget(F&& f) noexcept {
-    step_budget budget = step_budget::unlimited();
-    nn::step_progress progress;
-    nn::step_control control{budget, cancel_, progress, run_.costs()};
-    static_cast<void>(f(cancel_ == nullptr ? nullptr : &control));
-  }
-
-  [[nodiscard]] float* newest_state() noexcept {
-    return (pending_.count != 0 ? seq_.next_state() : seq_.state()).data();
-  }
-  void keep_state(const float* state) noexcept {
-    std::copy_n(state, seq_.next_state().size(), seq_.next_state().begin());
-  }
-  void accept(std::size_t count) noexcept {
-    seq_.accept(count);
-    if (!(pending_.wants.best != 0 && pending_.best_done)) best_count_ = 0;
-    if (!(pending_.wants.logits && pending_.logits_done)) logits_ = {};
-  }
-  void forget_scores() noexcept {
-    logits_ = {};
-    best_count_ = 0;
-  }
-
   aligned_buffer<std::byte> memory_;  // if it is the session's own; outlives what lies there
-  runner run_;
-  detail::sequence seq_;
-  const cancel_token* cancel_ = nullptr;
-  pending_step pending_;
-  std::span<const float> logits_;  // of the sequence's state, once asked for
-  std::size_t after_logits_ = 0;   // where the scratch is free while there are logits
-  std::size_t best_count_ = 0;     // how many best tokens are of that state
+  stepper steps_;
 };
 
 BITNET_NAMESPACE_END

@@ -105,11 +105,13 @@ class tensor_binder {
     if (stored == nullptr) {
       // From tiles the exact weights would have to be put together again.
       if (!gguf::as_tiled(t.type)) check(matrices_.make_screen(t, head));
+      if (!head.screen.empty()) source_->read_rows(t);
       return;
     }
     if (error == nullptr || magnitude == nullptr)
       return fail({errc::missing, "the screen of the output head lacks its bounds", stored->name});
     bind_screen(*stored, *error, *magnitude, head.screen, vocab, dim);
+    source_->read_rows(t);
   }
 
   /// An optional tensor, marked as used, or null.

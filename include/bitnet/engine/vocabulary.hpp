@@ -2,6 +2,7 @@
 // Reads the tokenizer of a GGUF file: metadata keys become a text::vocabulary.
 #pragma once
 
+#include <bitnet/core/log.hpp>
 #include <bitnet/gguf/metadata.hpp>
 #include <bitnet/text/pretokenize.hpp>
 #include <bitnet/text/vocabulary.hpp>
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 BITNET_NAMESPACE_BEGIN
@@ -16,7 +18,8 @@ BITNET_NAMESPACE_BEGIN
 namespace detail {
 
 /// Pre-tokenizer of a BPE file. The published BitNet files lack the key and mean llama-bpe.
-[[nodiscard]] inline result<std::string_view> read_pre_tokenizer(const gguf::metadata& meta) {
+[[nodiscard]] inline result<std::string_view> read_pre_tokenizer(const gguf::metadata& meta,
+                                                                 log_sink log) {
   constexpr std::string_view key = "tokenizer.ggml.pre";
   BITNET_TRY(const auto stated, meta.get_optional<std::string_view>(key));
   if (stated) {
@@ -25,7 +28,11 @@ namespace detail {
   }
   BITNET_TRY(const auto arch, meta.get_or<std::string_view>("general.architecture", ""));
   const bool bitnet = arch == "bitnet" || arch == "bitnet-25" || arch == "bitnet-b1.58";
-  return std::string_view{bitnet ? "llama-bpe" : "default"};
+  const std::string_view assumed = bitnet ? "llama-bpe" : "default";
+  if (log.wants(log_level::warning))
+    log(log_level::warning,
+        "the file has no " + std::string{key} + ": " + std::string{assumed} + " is assumed");
+  return assumed;
 }
 
 /// An optional token id, which must be in the vocabulary. The value -1 is some writers' "none".
@@ -79,8 +86,9 @@ namespace detail {
 /// The vocabulary that a file describes. Its strings lie in the file's bytes, so it must not
 /// outlive them (a tokenizer made from it may). Errors name the key: errc::missing, wrong_type,
 /// malformed (lists of unequal length, ids outside the vocabulary), unknown (a tokenizer model or
-/// pre-tokenizer that this library does not have).
-[[nodiscard]] inline result<text::vocabulary> read_vocabulary(const gguf::metadata& meta) {
+/// pre-tokenizer that this library does not have). `log` is told of what had to be assumed.
+[[nodiscard]] inline result<text::vocabulary> read_vocabulary(const gguf::metadata& meta,
+                                                              log_sink log = {}) {
   text::vocabulary v;
   constexpr std::string_view model_key = "tokenizer.ggml.model";
   BITNET_TRY(const auto model, meta.get<std::string_view>(model_key));
@@ -94,7 +102,7 @@ namespace detail {
   BITNET_CHECK(detail::read_scores(meta, v));
   BITNET_CHECK(detail::read_types(meta, v));
   if (v.kind == text::vocabulary_kind::bpe) {
-    BITNET_TRY(v.pre, detail::read_pre_tokenizer(meta));
+    BITNET_TRY(v.pre, detail::read_pre_tokenizer(meta, log));
     BITNET_TRY(const auto merges, meta.get<gguf::string_array>("tokenizer.ggml.merges"));
     v.merges.assign(merges.begin(), merges.end());
   }

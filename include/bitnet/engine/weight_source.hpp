@@ -4,10 +4,12 @@
 #pragma once
 
 #include <bitnet/core/memory.hpp>
+#include <bitnet/engine/weight_store.hpp>
 #include <bitnet/gguf/source.hpp>
 #include <bitnet/quant/tiled_matrix.hpp>
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -28,12 +30,6 @@ struct weight_plan {
 };
 
 namespace detail {
-
-/// Memory of weights that is not a layer's own.
-struct weight_store {
-  std::vector<aligned_buffer<float>> floats;
-  std::vector<aligned_buffer<std::byte>> bytes;
-};
 
 /// The bytes of a tensor for a while: the document's own, or a copy.
 struct borrowed_bytes {
@@ -101,24 +97,26 @@ class weight_source {
   /// A tensor's bytes for as long as the model lives, at a multiple of `alignment`.
   [[nodiscard]] result<const std::byte*> own(const gguf::tensor_info& t,
                                              std::size_t alignment = 1) {
-    if (&t == shared_ && is_aligned(shared_bytes_, alignment)) return shared_bytes_;
-    if (!t.data.empty() && is_aligned(t.data.data(), alignment)) {
-      in_place_ += t.size;
-      return t.data.data();
-    }
-    BITNET_TRY(auto copy, keep<std::byte>(t.size, t.name));
-    if (!dry_) {
-      BITNET_CHECK(document_->read_tensor(t, 0, copy.span()));
-      forget(t);
-    }
-    store_->bytes.push_back(std::move(copy));
-    return static_cast<const std::byte*>(store_->bytes.back().data());
+    read_whole_.push_back(&t);
+    return place(t, alignment);
   }
-  /// The same for a tensor that is needed again: later calls find what this one gives.
+  /// The same for a tensor of which a row is read now and then, and which is needed again: later
+  /// calls find what this one gives.
   [[nodiscard]] result<const std::byte*> share(const gguf::tensor_info& t) {
-    BITNET_TRY(shared_bytes_, own(t));
+    BITNET_TRY(shared_bytes_, place(t, 1));
     shared_ = &t;
     return shared_bytes_;
+  }
+  /// Of a tensor that own() gave only a row is read now and then.
+  void read_rows(const gguf::tensor_info& t) { std::erase(read_whole_, &t); }
+
+  /// All tensors are bound: of the document's bytes keeps in memory, and on large pages, only what
+  /// every token reads whole.
+  void settle() const {
+    if (dry_) return;
+    std::vector<std::span<const std::byte>> whole;
+    for (const gguf::tensor_info* t : read_whole_) whole.push_back(t->data);
+    document_->settle(whole);
   }
 
   /// A small tensor as floats: those of the document where it has them, else memory to fill.
@@ -150,12 +148,27 @@ class weight_source {
     return reinterpret_cast<std::uintptr_t>(p) % alignment == 0;
   }
 
+  [[nodiscard]] result<const std::byte*> place(const gguf::tensor_info& t, std::size_t alignment) {
+    if (&t == shared_ && is_aligned(shared_bytes_, alignment)) return shared_bytes_;
+    if (!t.data.empty() && is_aligned(t.data.data(), alignment)) {
+      in_place_ += t.size;
+      return t.data.data();
+    }
+    BITNET_TRY(auto copy, keep<std::byte>(t.size, t.name));
+    if (!dry_) {
+      BITNET_CHECK(document_->read_tensor(t, 0, copy.span()));
+      forget(t);
+    }
+    store_->bytes.push_back(std::move(copy));
+    return static_cast<const std::byte*>(store_->bytes.back().data());
+  }
   const gguf::document* document_;
   weight_store* store_;
   memory_source memory_;
   memory_meter meter_;  // of what is taken for a while, and with count() of all
   const gguf::tensor_info* shared_ = nullptr;
   const std::byte* shared_bytes_ = nullptr;
+  std::vector<const gguf::tensor_info*> read_whole_;
   std::uint64_t kept_ = 0;
   std::uint64_t in_place_ = 0;
   bool dry_;

@@ -128,6 +128,8 @@ inline void unmap_file(std::span<const std::byte> bytes) noexcept {
 inline void forget_pages(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) VirtualUnlock(const_cast<std::byte*>(bytes.data()), bytes.size());
 }
+/// Files are mapped in small pages.
+inline void use_small_pages(std::span<const std::byte> bytes) noexcept { forget_pages(bytes); }
 
 using file_handle = HANDLE;
 [[nodiscard]] inline file_handle no_file() noexcept { return INVALID_HANDLE_VALUE; }
@@ -201,14 +203,26 @@ inline void unmap_file(std::span<const std::byte> bytes) noexcept {
   if (!bytes.empty()) ::munmap(const_cast<std::byte*>(bytes.data()), bytes.size());
 }
 
-/// Drops the pages that lie wholly in a part of a mapping; the file still has them.
-inline void forget_pages(std::span<const std::byte> bytes) noexcept {
+/// Advises the system on the pages that lie wholly in a part of a mapping.
+inline void advise_pages(std::span<const std::byte> bytes, int advice) noexcept {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
   const std::uintptr_t first = (begin + page - 1) / page * page;
   const std::uintptr_t last = (begin + bytes.size()) / page * page;
   if (first < last)
-    static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED));
+    static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, advice));
+}
+/// Drops them; the file still has them.
+inline void forget_pages(std::span<const std::byte> bytes) noexcept {
+  advise_pages(bytes, MADV_DONTNEED);
+}
+/// The same, and what is read of them later comes in small pages: touching one byte of a file in
+/// the system's cache may map 2 MiB of it otherwise.
+inline void use_small_pages(std::span<const std::byte> bytes) noexcept {
+#if defined(MADV_NOHUGEPAGE)
+  advise_pages(bytes, MADV_NOHUGEPAGE);
+#endif
+  forget_pages(bytes);
 }
 
 using file_handle = int;

@@ -3,6 +3,7 @@
 // in one part or several.
 #pragma once
 
+#include <bitnet/core/huge_pages.hpp>
 #include <bitnet/gguf/os.hpp>
 #include <bitnet/gguf/parser.hpp>
 #include <bitnet/gguf/reader.hpp>
@@ -168,13 +169,36 @@ class document {
   /// Forgets the readers, so that they need not live any longer.
   void close_readers() noexcept { readers_.clear(); }
 
-  /// Lets the system take back the memory of these bytes, part of a tensor's data: they are read
-  /// from the file again on the next access. Does nothing for bytes given to view().
+  /// Lets the system take back the memory of these bytes, part of a tensor's data, and of up to a
+  /// huge page around them: they are read from the file again on the next access. Does nothing for
+  /// bytes given to view().
   void forget(std::span<const std::byte> bytes) const noexcept {
     for (const mapped_file& m : mappings_) {
       const auto begin = reinterpret_cast<std::uintptr_t>(m.bytes().data());
       const auto at = reinterpret_cast<std::uintptr_t>(bytes.data());
-      if (at >= begin && at - begin < m.bytes().size()) detail::forget_pages(bytes);
+      if (at < begin || at - begin >= m.bytes().size()) continue;
+      // The ends may lie in huge pages, which are mapped, and forgotten, as one.
+      const std::uintptr_t first = std::max(at / huge_page * huge_page, begin) - begin;
+      const std::uintptr_t last = round_up(at + bytes.size(), huge_page) - begin;
+      detail::forget_pages(
+          m.bytes().subspan(first, std::min<std::size_t>(last, m.bytes().size()) - first));
+    }
+  }
+  /// The same for all mapped bytes but `kept`, from now on too: single rows that are read of them
+  /// bring small pages back. To be called when loading has ended.
+  void settle(std::vector<std::span<const std::byte>> kept) const {
+    std::sort(kept.begin(), kept.end(),
+              [](auto a, auto b) { return std::less<>{}(a.data(), b.data()); });
+    for (const mapped_file& m : mappings_) {
+      std::span<const std::byte> rest = m.bytes();
+      for (const auto k : kept) {
+        if (std::less<>{}(k.data(), rest.data())) continue;
+        if (!std::less<>{}(k.data(), rest.data() + rest.size())) break;
+        const auto gap = rest.first(static_cast<std::size_t>(k.data() - rest.data()));
+        if (gap.size() >= huge_page) detail::use_small_pages(gap);
+        rest = rest.subspan(std::min(rest.size(), gap.size() + k.size()));
+      }
+      if (rest.size() >= huge_page) detail::use_small_pages(rest);
     }
   }
 
