@@ -489,3 +489,38 @@ TEST_CASE("the copy has the tensors as they were and all other metadata") {
                      same->encoded().end()));
   }
 }
+
+TEST_CASE("a model in two parts becomes one file") {
+  const owned whole = whole_copy(model("llama-q4_0").meta());
+  const auto part = [&](std::uint16_t no, const char* tensor) {
+    metadata_edits edits;
+    edits.set(gguf::split_no_key, no);
+    edits.set(gguf::split_count_key, std::uint16_t{2});
+    edits.set(gguf::split_tensors_key, std::int32_t{2});
+    edits.remove(pre_key);
+    gguf::writer w;
+    CHECK(edits.apply(whole.meta(), w));
+    CHECK(w.add_tensor(tensor, {2}, gguf::tensor_type::i8));
+    gguf::memory_sink sink;
+    auto out = w.begin(sink);
+    REQUIRE(out);
+    CHECK(out->write(std::vector<std::byte>(2, static_cast<std::byte>(no + 1))));
+    return std::move(sink.bytes);
+  };
+  const auto first = part(0, "first");
+  const auto second = part(1, "second");
+  const std::vector<std::span<const std::byte>> parts{first, second};
+  const auto d = gguf::view(parts);
+  REQUIRE(d);
+  const auto r = plan_repair(d->meta());
+  REQUIRE(r);
+  CHECK(keys_of(*r) == strings{std::string{pre_key}});
+  gguf::memory_sink sink;
+  CHECK(write_repaired(*d, *r, sink));
+  const auto one = gguf::view(sink.bytes);
+  REQUIRE(one);
+  CHECK(one->parts().size() == 1);
+  CHECK(!one->meta().contains(gguf::split_count_key));
+  CHECK(one->find("first")->data[0] == std::byte{1});
+  CHECK(one->find("second")->data[1] == std::byte{2});
+}

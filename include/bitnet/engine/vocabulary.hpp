@@ -30,8 +30,8 @@ namespace detail {
   const bool bitnet = arch == "bitnet" || arch == "bitnet-25" || arch == "bitnet-b1.58";
   const std::string_view assumed = bitnet ? "llama-bpe" : "default";
   if (log.wants(log_level::warning))
-    log(log_level::warning,
-        "the file has no " + std::string{key} + ": " + std::string{assumed} + " is assumed");
+    log(log_level::warning, "the file has no " + std::string{key} + ": " + std::string{assumed} +
+                                " is assumed; `bitnet repair` writes a copy that has one");
   return assumed;
 }
 
