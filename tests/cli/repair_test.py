@@ -88,18 +88,23 @@ class Repair(app.Case):
 
     def test_open_questions(self):
         broken = self.folder / "broken.gguf"
-        app.run("repair", LLAMA, broken, "--set", "tokenizer.ggml.add_bos_token=string:maybe")
-        _, errors = app.run("tokenize", "-m", broken, "-p", "a", code=3)
-        self.assertIn("bitnet repair", errors)
+        broken.write_bytes(LLAMA.read_bytes().replace(b"llama-bpe", b"starcoder"))
+        _, errors = app.run("tokenize", "-m", broken, "-p", "a", code=4)
+        self.assertIn("bitnet repair --pre", errors)
         _, errors = app.run("repair", broken, self.out, code=1)
-        self.assertIn("--add-bos", errors)
+        self.assertIn("--pre", errors)
         self.assertFalse(self.out.exists())
         report = self.repair(broken, code=1)
-        self.assertEqual([q["option"] for q in report["open"]], ["--add-bos"])
+        self.assertEqual([(q["key"], q["option"]) for q in report["open"]], [(PRE, "--pre")])
         self.assertIsNone(report["file"])
-        self.assertEqual(self.keys(self.repair(broken, "--add-bos")),
-                         ["tokenizer.ggml.add_bos_token"])
-        app.run("tokenize", "-m", self.out, "-p", "a")
+        self.assertEqual(self.keys(self.repair(broken, "--pre", "llama-bpe")), [PRE])
+        self.assertEqual(self.out.read_bytes(), LLAMA.read_bytes())
+
+    def test_what_would_not_load_is_not_written(self):
+        _, errors = app.run("repair", LLAMA, self.out, "--set",
+                            "tokenizer.ggml.add_bos_token=string:maybe", code=3)
+        self.assertIn("not a bool", errors)
+        self.assertFalse(self.out.exists())
 
     def test_never_in_place(self):
         model = self.folder / "model.gguf"
