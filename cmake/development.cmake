@@ -31,6 +31,28 @@ function(bitnet_settings target)
   target_compile_options(${target} PRIVATE ${bitnet_warnings})
 endfunction()
 
+# As games and machines are built.
+set(bitnet_without_exceptions
+  $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)
+
+# bitnet_separate(TARGET [WITHOUT_EXCEPTIONS]): TARGET takes kernels and architectures, most of what
+# its files would compile, from one object for all such programs (BITNET_SEPARATE of config.hpp).
+function(bitnet_separate target)
+  set(objects bitnet_separate)
+  set(options "")
+  if("WITHOUT_EXCEPTIONS" IN_LIST ARGN)
+    set(objects bitnet_separate_without_exceptions)
+    set(options ${bitnet_without_exceptions})
+  endif()
+  if(NOT TARGET ${objects})
+    add_library(${objects} OBJECT EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/cmake/implementation.cpp")
+    bitnet_settings(${objects})
+    target_compile_options(${objects} PUBLIC ${options})
+    target_compile_definitions(${objects} PUBLIC BITNET_SEPARATE)
+  endif()
+  target_link_libraries(${target} PRIVATE ${objects})
+endfunction()
+
 # bitnet_example(NAME SOURCE...) makes bin/NAME. The target is called example-NAME, except that of
 # the command-line tool examples/bitnet, which is bitnet-cli (bitnet is the library).
 function(bitnet_example name)

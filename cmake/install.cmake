@@ -7,7 +7,8 @@ install(TARGETS bitnet EXPORT bitnet-targets
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILE_SET x86 DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILE_SET arm DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
-  FILE_SET bodies DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+  FILE_SET bodies DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+  FILE_SET training DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(EXPORT bitnet-targets NAMESPACE bitnet:: DESTINATION "${bitnet_package_dir}")
 configure_package_config_file(cmake/bitnet-config.cmake.in bitnet-config.cmake
   INSTALL_DESTINATION "${bitnet_package_dir}" NO_SET_AND_CHECK_MACRO)

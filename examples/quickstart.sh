@@ -4,16 +4,8 @@
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 
-model=${1:-}
-if [ -z "$model" ]; then
-  set -- "$root"/examples/models/*.gguf
-  if [ $# -ne 1 ] || [ ! -f "$1" ]; then
-    echo "usage: sh examples/quickstart.sh MODEL.gguf" >&2
-    echo "MODEL.gguf is a BitNet, Falcon-E, TriLM or Bonsai model in GGUF form." >&2
-    exit 2
-  fi
-  model=$1
-fi
+# The story teller that comes along, unless another model is given.
+model=${1:-$root/examples/models/stories-ternary.gguf}
 if [ ! -f "$model" ]; then
   echo "quickstart: no such file: $model" >&2
   exit 2

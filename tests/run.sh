@@ -1,34 +1,46 @@
 #!/bin/sh
-# sh tests/run.sh [--full|--platforms]: installs what is missing, builds and passes all tests.
+# sh tests/run.sh [--full|--platforms [PRESET...]]: installs what is missing, builds and passes all
+# tests.
 #
 #   (nothing)    the release build, its tests, and every header compiled alone
 #   --full       also: the slow tests (label full), GCC for this machine's processor, the address,
-#                undefined-behaviour and thread sanitizers, Clang with exceptions, and fuzzing
-#   --platforms  the unit tests for Windows and ARM, under wine and qemu, and nothing else
+#                undefined-behaviour and thread sanitizers, Clang with exceptions, fuzzing, and the
+#                kernels on ARM and the core on Windows
+#   --platforms  the unit tests on Windows (mingw64), ARM (aarch64) and WebAssembly (emscripten), or
+#                those of them that are named, under wine, qemu and node, and nothing else
 #
 # Test data that is not in this repository comes from ../shared beside it, where there is one.
 set -eu
 cd "$(dirname "$0")/.."
 
-full=no platforms=no
+full=no platforms=
 case "${1:-}" in
   "") ;;
-  --full) full=yes ;;
-  --platforms) platforms=yes ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
+  --full) full=yes platforms="mingw64 aarch64" ;;
+  --platforms)
+    shift
+    platforms="${*:-mingw64 aarch64 emscripten}" ;;
+  *) sed -n '2,12s/^# \{0,1\}//p' tests/run.sh >&2; exit 2 ;;
 esac
 
 fixed= # prefix of ctest
 together=OFF # BITNET_TEST_UNITY of a build
 not_again='lint|integration|headers|full' # labels that another build settles
-core='isa core quant kernels nn engine gguf text sample' # folders whose tests run on every platform
+# Folders whose tests run on every platform.
+core='isa core quant kernels nn models engine gguf text sample convert hooks'
 say() { printf '\n== %s\n' "$*"; }
 
 packages="cmake ninja-build g++ python3 ccache clang-format-14 doctest-dev libeigen3-dev
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libsimde-dev"
 [ $full = no ] || packages="$packages clang-14 libclang-rt-14-dev"
-[ $platforms = no ] || packages="$packages g++-mingw-w64-x86-64-posix wine64 g++-aarch64-linux-gnu
-  qemu-user"
+for preset in $platforms; do
+  case $preset in
+    mingw64) packages="$packages g++-mingw-w64-x86-64-posix wine64" ;;
+    aarch64) packages="$packages g++-aarch64-linux-gnu qemu-user" ;;
+    emscripten) packages="$packages emscripten nodejs" ;;
+    *) echo "no such platform: $preset" >&2; exit 2 ;;
+  esac
+done
 # shellcheck disable=SC2086
 sh cmake/packages.sh $packages
 
@@ -62,13 +74,10 @@ platform() {
   check "$preset" -L "^($(echo "$*" | tr ' ' '|'))\$" -LE full
 }
 
-if [ $platforms = yes ]; then
-  # Here the larger folders of tests are one file each: other builds show each file alone.
+if [ $full = no ] && [ -n "$platforms" ]; then
   together=ON
   # shellcheck disable=SC2086
-  platform mingw64 $core
-  # shellcheck disable=SC2086
-  platform aarch64 $core
+  for preset in $platforms; do platform "$preset" $core; done
   exit
 fi
 
@@ -77,8 +86,13 @@ if [ $full = no ]; then
   check release -LE full
   exit
 fi
-
 check release
+
+# The build above shows each file alone; from here on the larger folders of tests are one file each.
+together=ON
+
+# The command line app, convert and every example are part of it. Of the models with random weights
+# examples.robot_commands asks two.
 build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF
 check asan -LE "$not_again"
 
@@ -99,8 +113,14 @@ build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_B
   -DBITNET_TEST_EMULATED=OFF
 check native -L 'isa|kernels|nn|engine' -LE "$not_again"
 
-# Clang: warnings and code. How users' projects and single headers include is the same for GCC.
+# Clang: warnings and code, at -O1 as the tests always are. How users' projects and single headers
+# include is the same for GCC, and so are the examples' outputs.
 build clang release all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
-  -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON
+  -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON \
+  -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG"
 check clang -LE "lint|full|headers|integration"
 check clang -L copies
+
+# Other platforms: what differs there most. --platforms runs the other folders and models too.
+platform mingw64 core gguf
+platform aarch64 isa kernels nn

@@ -45,8 +45,7 @@ if(EMSCRIPTEN)
   target_link_options(bitnet_test_settings INTERFACE -O1)
 endif()
 if(NOT BITNET_TEST_EXCEPTIONS)
-  target_compile_options(bitnet_test_mode INTERFACE
-    $<IF:$<CXX_COMPILER_ID:MSVC>,/EHs-c-;/GR-,-fno-exceptions;-fno-rtti>)
+  target_compile_options(bitnet_test_mode INTERFACE ${bitnet_without_exceptions})
 endif()
 if(TARGET Eigen3::Eigen)
   target_link_libraries(bitnet_test_settings INTERFACE Eigen3::Eigen)
@@ -58,6 +57,10 @@ set(bitnet_sanitizer_options
   "TSAN_OPTIONS=allocator_may_return_null=1"
   "UBSAN_OPTIONS=print_stacktrace=1")
 
+# The longest, which begin first so that no processor waits for them at the end.
+set(bitnet_long_tests engine.determinism engine.replay engine.tiled engine.snapshot quant.encode
+  sample.grammar kernels.emulated kernels.tiled nn.output_head)
+
 # One ctest entry that runs the cases of one file; it fails if there are none.
 function(bitnet_test_entry name program file labels)
   add_test(NAME ${name}
@@ -65,6 +68,9 @@ function(bitnet_test_entry name program file labels)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900
     FAIL_REGULAR_EXPRESSION "test cases: +0 [|]"
     ENVIRONMENT "${bitnet_sanitizer_options}")
+  if(name IN_LIST bitnet_long_tests)
+    set_tests_properties(${name} PROPERTIES COST 1)
+  endif()
 endfunction()
 
 # Whether a test file uses threads.
@@ -72,6 +78,20 @@ function(bitnet_uses_threads file out)
   file(STRINGS "${CMAKE_CURRENT_SOURCE_DIR}/${file}" lines
     REGEX "std::j?thread|std::async|thread_pool" LIMIT_COUNT 1)
   set(${out} "${lines}" PARENT_SCOPE)
+endfunction()
+
+# On a processor that qemu can be, `best` has to be the instruction set that is found there, and the
+# tests of kernels that are named may not use what it lacks: entries LAYER.FILE.PROCESSOR.
+function(bitnet_arm_entries processor best)
+  set(names isa.isa.${processor})
+  bitnet_test_entry(${names} test_isa isa/isa_test.cpp isa)
+  set_tests_properties(${names} PROPERTIES
+    PASS_REGULAR_EXPRESSION "best instruction set here: ${best}\n.*Status: SUCCESS!")
+  foreach(file IN LISTS ARGN)
+    list(APPEND names kernels.${file}.${processor})
+    bitnet_test_entry(kernels.${file}.${processor} test_kernels kernels/${file}_test.cpp kernels)
+  endforeach()
+  set_property(TEST ${names} APPEND PROPERTY ENVIRONMENT "QEMU_CPU=${processor}")
 endfunction()
 
 function(bitnet_unit_tests)
@@ -92,6 +112,10 @@ function(bitnet_unit_tests)
   if(CMAKE_CROSSCOMPILING OR NOT BITNET_TEST_EMULATED)
     list(REMOVE_ITEM sources kernels/emulated_test.cpp)
   endif()
+  if(NOT TARGET Eigen3::Eigen)
+    message(STATUS "Eigen not found (Debian: libeigen3-dev): the tests of training are left out")
+    list(FILTER sources EXCLUDE REGEX "^train/")
+  endif()
   if(EMSCRIPTEN) # built without threads
     foreach(file IN LISTS sources)
       bitnet_uses_threads("${file}" threads)
@@ -107,22 +131,21 @@ function(bitnet_unit_tests)
     list(FILTER layer_sources INCLUDE REGEX "^${layer}/")
     set(program test_${layer})
     add_executable(${program} ${layer_sources})
-    # A layer whose tests open models compiles the architectures once, in a file of that name.
-    if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${layer}/implementation.cpp")
-      target_sources(${program} PRIVATE ${layer}/implementation.cpp)
-      set_source_files_properties(${layer}/implementation.cpp PROPERTIES
+    if(layer STREQUAL "engine") # whose files all open models: compiled once, and not for speed
+      target_sources(${program} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/implementation.cpp")
+      set_source_files_properties("${PROJECT_SOURCE_DIR}/cmake/implementation.cpp" PROPERTIES
         SKIP_UNITY_BUILD_INCLUSION ON)
       target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
     endif()
     target_link_libraries(${program} PRIVATE bitnet_test_settings)
     if(layer STREQUAL "exceptions")
       target_sources(${program} PRIVATE main.cpp)
+      bitnet_separate(${program})
     else()
       target_link_libraries(${program} PRIVATE bitnet_test_mode bitnet_test_main)
     endif()
     bitnet_settings(${program})
-    # implementation.cpp stays alone: the others include the library without what it defines.
-    if(layer MATCHES "^(engine|kernels)$") # whose files all instantiate the same
+    if(layer MATCHES "^(engine|kernels|nn)$") # whose files all instantiate the same
       set_target_properties(${program} PROPERTIES UNITY_BUILD ${BITNET_TEST_UNITY}
         UNITY_BUILD_BATCH_SIZE 0)
     endif()
@@ -151,4 +174,9 @@ function(bitnet_unit_tests)
       endif()
     endforeach()
   endforeach()
+  if(CMAKE_CROSSCOMPILING AND CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64")
+    bitnet_arm_entries(cortex-a72 neon tiled float screen)
+    bitnet_arm_entries(neoverse-n1 neon_dotprod tiled float screen)
+    bitnet_arm_entries(max neon_i8mm)
+  endif()
 endfunction()

@@ -219,6 +219,10 @@ void bench_arguments(CLI::App& app, bench_options& o) {
   app.add_option("-r,--repetitions", o.repeat, "Repetitions; the best one counts")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  app.add_option("--sessions", o.sessions,
+                 "Also decode so many sequences together, a token of each in a step")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   add_memory(app, o.memory, "Context in tokens; 0: as many as are needed");
   app.add_flag(
       "--all-scores", o.all_scores,

@@ -42,17 +42,18 @@ struct measurements {
   double load_s = 0.0;         ///< opening the file
   double first_token_s = 0.0;  ///< from opening the file to the scores after a short prompt
   best_run prefill, decode;
+  best_run together;       ///< many sequences a step; tokens of all of them
   double bandwidth = 0.0;  ///< bytes a second that the machine reads at best
   double peak = 0.0;       ///< multiply-adds a second that it does at best
 };
 
 /// Tokens of the prompt of `first_token_s`.
 constexpr std::size_t first_prompt = 8;
+/// Best tokens to compute: as many as `bitnet run` asks for unless told otherwise.
+constexpr std::size_t candidates = 40;
 
-/// Feeds tokens and computes what choosing the next one takes: all scores, or the best ones, as
-/// many as `bitnet run` asks for unless told otherwise.
+/// Feeds tokens and computes what choosing the next one takes: all scores, or the best ones.
 void step(session& s, std::span<const bitnet::token> ids, const bench_options& options) {
-  constexpr std::size_t candidates = 40;
   check(s.feed(ids), "cannot run the model");
   if (options.all_scores) {
     static_cast<void>(s.logits());
@@ -77,6 +78,34 @@ void time_steps(session& s, const bench_options& options, std::span<const bitnet
   best.consider(static_cast<double>(ids.size()) / seconds, profile);
 }
 
+/// Decodes `ids` in every session, a token of each in a step, and times that.
+void time_together(std::span<session> sessions, const bench_options& options,
+                   std::span<const bitnet::token> ids, best_run& best) {
+  std::vector<session*> all;
+  std::vector<session::turn> turns;
+  for (session& s : sessions) {
+    check(s.rewind(options.depth), "cannot start again");
+    all.push_back(&s);
+    turns.push_back({&s, {}});
+  }
+  step_profile profile;
+  sessions.front().profile(&profile);
+  const stopwatch watch;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    stop_if_interrupted();
+    for (session::turn& turn : turns) turn.tokens = ids.subspan(i, 1);
+    check(session::feed_together(turns), "cannot run the model");
+    if (options.all_scores) {
+      for (session& s : sessions) static_cast<void>(s.logits());
+    } else {
+      session::best_together(all, candidates);
+    }
+  }
+  const double seconds = watch.seconds();
+  sessions.front().profile(nullptr);
+  best.consider(static_cast<double>(ids.size() * sessions.size()) / seconds, profile);
+}
+
 measurements measure(const bench_options& options, session& s, const stopwatch& since_start,
                      const bitnet::dynamic_model& model) {
   const tokens ids =
@@ -89,6 +118,10 @@ measurements measure(const bench_options& options, session& s, const stopwatch& 
   check(s.rewind(0), "cannot start again");
   feed(s, all.first(options.depth + 1), options.memory.batch);  // warms up
   const auto timed = all.subspan(options.depth);
+  check(s.rewind(options.depth), "cannot go back");
+  std::vector<session> many;
+  for (std::size_t i = 0; i < options.sessions && options.sessions > 1; ++i)
+    many.push_back(check(s.fork(model.threads()), "cannot make a session"));
   for (std::size_t i = 0; i < options.repeat; ++i) {
     bar.update(i, options.repeat);
     // Between the repetitions, so that a busy machine is busy for both.
@@ -101,6 +134,7 @@ measurements measure(const bench_options& options, session& s, const stopwatch& 
     if (options.prompt != 0)
       time_steps(s, options, timed.first(options.prompt), options.prompt, m.prefill);
     if (options.predict != 0) time_steps(s, options, timed.first(options.predict), 1, m.decode);
+    if (!many.empty()) time_together(many, options, timed.first(options.predict), m.together);
   }
   return m;
 }
@@ -152,6 +186,10 @@ std::string parts_text(const best_run& run) {
 void bench(const bench_options& options) {
   if (options.prompt == 0 && options.predict == 0)
     usage_error("-p 0 and -n 0 leave nothing to measure");
+  if (options.sessions > 1 && options.predict == 0)
+    usage_error("--sessions needs tokens to decode: -n");
+  if (options.sessions > options.memory.batch)
+    usage_error("--sessions is at most --batch-size: they go through the model together");
   const stopwatch since_start;
   model_options opening = options.model;
   opening.screen_head = !options.all_scores;
@@ -183,6 +221,11 @@ void bench(const bench_options& options) {
     out["generated_tokens"] = options.predict;
     out["prefill_tokens_per_s"] = m.prefill.rate;
     out["decode_tokens_per_s"] = m.decode.rate;
+    if (options.sessions > 1) {
+      out["sessions"] = options.sessions;
+      out["together_tokens_per_s"] = m.together.rate;
+      out["together_parts"] = parts_json(m.together);
+    }
     out["bytes_per_token"] = model.bytes_per_token();
     out["kv_bytes_per_token"] = kv_bytes;
     out["multiply_adds_per_token"] = multiply_adds(model.shape());
@@ -221,6 +264,10 @@ void bench(const bench_options& options) {
               number(m.bandwidth / 1e9, 1);
     text += '\n' + parts_text(m.decode);
   }
+  if (options.sessions > 1)
+    text += std::to_string(options.sessions) + " sequences together" + at + ": " +
+            number(m.together.rate, 1) + " tokens/s, " +
+            number(m.together.rate / m.decode.rate, 2) + " times one\n" + parts_text(m.together);
   put(text);
 }
 

@@ -103,7 +103,8 @@ struct bench_options {
   std::size_t predict = 32;
   std::size_t depth = 0;  ///< tokens in the context before those that are timed
   std::size_t repeat = 3;
-  bool all_scores = false;  ///< every step computes the scores of the whole vocabulary
+  std::size_t sessions = 1;  ///< sequences that are also decoded together; 1: none
+  bool all_scores = false;   ///< every step computes the scores of the whole vocabulary
   bool no_limits = false;
   bool json = false;
 };

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening models and sessions.
-#define BITNET_IMPLEMENTATION
 #include "model.hpp"
 
 #include "failure.hpp"

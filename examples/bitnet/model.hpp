@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening models for the commands; model.cpp is the one place where they are instantiated.
+// Opening models for the commands.
 #pragma once
 
 #include "commands.hpp"

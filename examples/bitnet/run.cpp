@@ -20,8 +20,9 @@ using tokens = std::vector<bitnet::token>;
 tokens make_prompt(const bitnet::dynamic_model& model, const run_options& options,
                    const std::string& text) {
   if (options.chat) {
-    conversation c{model, options.system};
-    return c.prompt(text);
+    bitnet::text::conversation c{model.tokenizer(), chat_format_of(model), options.system};
+    c.user(text);
+    return check(c.prompt(), "cannot tokenize");
   }
   bitnet::text::encode_options o;
   o.add_special = !options.no_bos;
@@ -61,49 +62,6 @@ std::size_t most_tokens(const run_options& options, const session& s) {
   return options.predict < 0 ? room : std::min(room, static_cast<std::size_t>(options.predict));
 }
 
-/// Answers line after line of stdin. The session keeps what it knows: only new text is read.
-void converse(const bitnet::dynamic_model& model, session& s, const run_options& options,
-              text_constraint& only) {
-  conversation c{model, options.system};
-  bitnet::generate_options o = generation(options, choose_seed(options.seed));
-  o.constraint = only.ref();
-  tokens held;  // what the session holds
-  for (std::string line; ask(line);) {
-    if (line.empty()) continue;
-    clear_interrupt();
-    tokens prompt = c.prompt(line);
-    while (prompt.size() >= s.capacity()) {
-      if (!c.forget_oldest())
-        throw failure{exit_code::general,
-                      "the message does not fit in the context\nhint: raise -c"};
-      note("note: the context is full, so the oldest messages are forgotten");
-      prompt = c.prompt();
-    }
-    const auto common = static_cast<std::size_t>(
-        std::mismatch(held.begin(), held.end(), prompt.begin(), prompt.end() - 1).first -
-        held.begin());
-    check(s.rewind(common), "cannot go back");
-    feed(s, std::span{prompt}.subspan(common), options.memory.batch);
-    o.max_tokens = most_tokens(options, s);
-    o.history = prompt;
-    std::string answer;
-    const auto show = [&](std::string_view piece) {
-      answer += piece;
-      put(piece);
-      return !interrupted();
-    };
-    const auto result =
-        check(bitnet::generate(s, model.tokenizer(), {}, o, show), "cannot generate");
-    put("\n");
-    c.add_answer(answer);
-    held = std::move(prompt);
-    held.insert(held.end(), result.tokens.begin(), result.tokens.end());
-    held.resize(s.position());
-    clear_interrupt();
-    ++o.sampling.seed;  // or every answer would use the same random numbers
-  }
-}
-
 double rate(std::size_t count, double seconds) {
   return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
 }
@@ -122,7 +80,10 @@ void run(const run_options& options) {
   text_constraint only{model.tokenizer(), options.grammar, options.choices};
   if (conversing) {
     session s = open_session(model, options.memory, options.memory.context);
-    converse(model, s, options, only);
+    bitnet::generate_options o = generation(options, choose_seed(options.seed));
+    o.constraint = only.ref();
+    o.max_tokens = most_tokens(options, s);
+    converse(model, s, options.system, o);
     return;
   }
   const double load_seconds = total.seconds();

@@ -6,6 +6,7 @@
 #include <bitnet/core/log.hpp>
 #include <bitnet/core/random.hpp>
 #include <bitnet/core/thread_pool.hpp>
+#include <bitnet/engine/chat.hpp>
 #include <bitnet/engine/dynamic.hpp>
 #include <bitnet/engine/generate.hpp>
 #include <bitnet/engine/model.hpp>
@@ -24,6 +25,7 @@
 #include <bitnet/sample/constraint.hpp>
 #include <bitnet/sample/sampler.hpp>
 #include <bitnet/text/chat.hpp>
+#include <bitnet/text/conversation.hpp>
 #include <bitnet/text/stop.hpp>
 #include <bitnet/text/stream.hpp>
 #include <bitnet/text/tokenizer.hpp>

@@ -12,7 +12,15 @@
 
 static_assert(std::endian::native == std::endian::little,
               "bitnet.hpp reads little-endian files in place; big-endian targets are refused");
-static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit target");
+// Sizes of 32 bits exist on WebAssembly alone: what would overflow them is refused when a file is
+// parsed (gguf::limits) and when a session is measured.
+#if defined(__wasm32__)
+#define BITNET_ARCH_WASM32 1
+#else
+#define BITNET_ARCH_WASM32 0
+#endif
+static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
+              "bitnet.hpp needs a 64-bit target, or WebAssembly");
 
 // ---- platform -----------------------------------------------------------------------------------
 // Predefined macros are read here and nowhere else: inside a target region some compilers define
@@ -196,4 +204,21 @@ static_assert(sizeof(void*) == 8 && CHAR_BIT == 8, "bitnet.hpp needs a 64-bit ta
 #else
 #define BITNET_HAS_LOG 0
 #define BITNET_LOG(level, text, size) static_cast<void>(0)
+#endif
+
+// ---- programs of many files ---------------------------------------------------------------------
+// The architectures behind bitnet::open and the kernels of every instruction set take most of the
+// time that a file takes to compile. Define BITNET_SEPARATE for all files of a program and
+// BITNET_IMPLEMENTATION, before the first include, in one that includes bitnet/bitnet.hpp: then
+// they are compiled there and nowhere else.
+
+#if defined(BITNET_SEPARATE)
+#define BITNET_MAYBE_INLINE
+#else
+#define BITNET_MAYBE_INLINE inline
+#endif
+#if defined(BITNET_SEPARATE) && !defined(BITNET_IMPLEMENTATION)
+#define BITNET_IMPLEMENTED_HERE 0
+#else
+#define BITNET_IMPLEMENTED_HERE 1
 #endif

@@ -138,6 +138,17 @@ class Models(app.Case):
         self.assertIn("of the memory", out)
         self.assertIn("ms a token: weights", out)
 
+    def test_bench_of_many_sequences(self):
+        seen = app.run_json("bench", "-m", self.synth(), "-p", "0", "-n", "4", "-d", "9",
+                            "--sessions", "3", "--no-limits", "-r", "1")
+        self.assertEqual(seen["sessions"], 3)
+        self.assertGreater(seen["together_tokens_per_s"], 0)
+        out, _ = app.run("bench", "-m", self.synth(), "-p", "8", "-n", "2", "-r", "1",
+                         "--sessions", "2")
+        self.assertIn("2 sequences together", out)
+        app.run("bench", "-m", self.synth(), "-n", "0", "--sessions", "2", code=2)
+        app.run("bench", "-m", self.synth(), "-b", "2", "--sessions", "3", code=2)
+
     def test_bench_says_where_time_goes(self):
         model = self.synth()
         seen = app.run_json("bench", "-m", model, "-p", "16", "-n", "8", "-d", "100", "--no-limits",

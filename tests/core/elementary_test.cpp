@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logarithm, power, sine and cosine against the C library's, and their bits against recorded ones.
+#include <bitnet/core/bit_cast.hpp>
 #include <bitnet/core/elementary.hpp>
 #include <bitnet/core/random.hpp>
 
@@ -42,8 +43,8 @@ TEST_CASE("sine and cosine of turns are nearly correctly rounded, everywhere in 
     if (i % 4 == 2) t = (t & 0xfffffU) + (i << 61);        // where octants meet
     if (i % 4 == 3) t = elementary::turns{0} - (t >> 30);  // small ones below 0
     const auto [sine, cosine] = elementary::sincos(t);
-    bits.add(std::bit_cast<std::uint32_t>(sine));
-    bits.add(std::bit_cast<std::uint32_t>(cosine));
+    bits.add(bitnet::bit_cast<std::uint32_t>(sine));
+    bits.add(bitnet::bit_cast<std::uint32_t>(cosine));
     // The angle in double relative to the nearest quarter turn, where it is precise.
     const std::uint64_t quarter = (t + (std::uint64_t{1} << 61)) >> 62;
     const auto rest = static_cast<std::int64_t>(t - (quarter << 62));
@@ -81,7 +82,7 @@ TEST_CASE("logarithm and power agree with the C library, and each other") {
             1e-15 * std::fmax(1.0, std::fabs(std::log2(x))));
     REQUIRE(elementary::exp2(log) == doctest::Approx(x).epsilon(1e-15));
     bits.add(static_cast<std::uint64_t>(log));
-    bits.add(std::bit_cast<std::uint64_t>(elementary::exp2(log)));
+    bits.add(bitnet::bit_cast<std::uint64_t>(elementary::exp2(log)));
   }
   CHECK(bits.value == 0xd48507474a9fc1c0U);  // recorded on x86-64
   CHECK(elementary::log2(1.0) == 0);

@@ -53,9 +53,9 @@ TEST_CASE("every bf16 survives, and halves go to even") {
     }
     REQUIRE(bitnet::to_bf16(x).bits == b);
     if (std::isinf(x)) continue;
-    REQUIRE(bitnet::to_bf16(std::bit_cast<float>(b << 16 | 0x8000U)).bits == b + (b & 1U));
-    REQUIRE(bitnet::to_bf16(std::bit_cast<float>(b << 16 | 0x7fffU)).bits == b);
-    REQUIRE(bitnet::to_bf16(std::bit_cast<float>(b << 16 | 0x8001U)).bits == b + 1);
+    REQUIRE(bitnet::to_bf16(bitnet::bit_cast<float>(b << 16 | 0x8000U)).bits == b + (b & 1U));
+    REQUIRE(bitnet::to_bf16(bitnet::bit_cast<float>(b << 16 | 0x7fffU)).bits == b);
+    REQUIRE(bitnet::to_bf16(bitnet::bit_cast<float>(b << 16 | 0x8001U)).bits == b + 1);
   }
 }
 
@@ -65,13 +65,13 @@ TEST_CASE("fused_multiply_add rounds once") {
     const float expect = testing::exact_fma(a, b, c);
     return std::isnan(expect)
                ? std::isnan(got)
-               : std::bit_cast<std::uint32_t>(got) == std::bit_cast<std::uint32_t>(expect);
+               : bitnet::bit_cast<std::uint32_t>(got) == bitnet::bit_cast<std::uint32_t>(expect);
   };
   const bitnet::counter_random random{1};
   for (std::uint64_t i = 0; i < 300000; ++i) {
     const auto w = random.block(0, i);
-    REQUIRE(
-        same(std::bit_cast<float>(w[0]), std::bit_cast<float>(w[1]), std::bit_cast<float>(w[2])));
+    REQUIRE(same(bitnet::bit_cast<float>(w[0]), bitnet::bit_cast<float>(w[1]),
+                 bitnet::bit_cast<float>(w[2])));
     // Short significands and near exponents: many exact halves, cancellations and subnormals.
     const auto hard = [](std::uint32_t x, int shift) {
       return std::ldexp(static_cast<float>(x & 0xffffU) + 0x1p16F,

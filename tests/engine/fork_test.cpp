@@ -12,22 +12,11 @@ using bitnet::nn::kv_pool;
 using bitnet::nn::kv_type;
 using session = bitnet::session<bitnet::dynamic_model>;
 
+using testing::logits_of;
+using testing::small_model;
+using testing::tokens_from;
+
 namespace {
-
-bitnet::result<bitnet::dynamic_model> small_model(const char* start) {
-  bitnet::open_options options;
-  options.threads = 1;
-  for (const auto& m : testing::golden_models())
-    if (m.name.starts_with(start)) return bitnet::open(m.path + ".gguf", options);
-  return bitnet::error{errc::missing, "no such model", start};
-}
-
-std::vector<token> tokens_from(std::size_t first, std::size_t n) {
-  std::vector<token> t;
-  for (std::size_t i = first; i < first + n; ++i) t.push_back(static_cast<token>(3 + 11 * i % 83));
-  return t;
-}
-std::vector<float> logits_of(session& s) { return {s.logits().begin(), s.logits().end()}; }
 
 /// Logits of a fresh session fed these tokens.
 std::vector<float> fresh_logits(const bitnet::dynamic_model& model, std::span<const token> tokens,
@@ -40,7 +29,7 @@ std::vector<float> fresh_logits(const bitnet::dynamic_model& model, std::span<co
 }  // namespace
 
 TEST_CASE("a forked session goes on with the bits of a fresh one, pages shared or not") {
-  const auto model = small_model("llama-f16");
+  const auto model = small_model("llama-f16", 1);
   REQUIRE(model);
   for (const auto kv : {kv_type::f16, kv_type::f32, kv_type::q8}) {
     auto pool = kv_pool::make(model->shape(), kv, 12);
@@ -86,7 +75,7 @@ TEST_CASE("a forked session goes on with the bits of a fresh one, pages shared o
 }
 
 TEST_CASE("a pool that is short of pages says so when a session is made, forked or rewound") {
-  const auto model = small_model("llama-f16");
+  const auto model = small_model("llama-f16", 1);
   REQUIRE(model);
   CHECK(!kv_pool::make(model->shape(), kv_type::f16, 0));
   CHECK(!kv_pool::make(model->shape(), kv_type::f16, std::size_t{1} << 60));
@@ -124,7 +113,7 @@ TEST_CASE("a pool that is short of pages says so when a session is made, forked 
 }
 
 TEST_CASE("a session lives in the host's memory, of any alignment, and in no less") {
-  const auto model = small_model("bitnet-");
+  const auto model = small_model("bitnet-", 1);
   REQUIRE(model);
   const bitnet::session_options options{.context = 300, .batch = 16};
   const auto need = session::measure(*model, model->threads(), options);
@@ -155,7 +144,7 @@ TEST_CASE("a session lives in the host's memory, of any alignment, and in no les
 }
 
 TEST_CASE("forks live and end on many threads") {
-  const auto model = small_model("llama-f16");
+  const auto model = small_model("llama-f16", 1);
   REQUIRE(model);
   auto pool = kv_pool::make(model->shape(), kv_type::f16, 16);
   REQUIRE(pool);

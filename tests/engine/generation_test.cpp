@@ -15,19 +15,16 @@ using bitnet::token;
 using session = bitnet::session<bitnet::dynamic_model>;
 using generation = bitnet::generation<session>;
 
+using testing::small_model;
+
 namespace {
 
-bitnet::result<bitnet::dynamic_model> small_model() {
-  for (const auto& m : testing::golden_models())
-    if (m.name.starts_with("llama-")) return bitnet::open(m.path + ".gguf");
-  return bitnet::error{errc::missing, "no such model", "llama-"};
-}
-const std::vector<token> prompt{5, 6, 7, 8, 9, 10, 11};
+const std::vector<token> first_tokens{5, 6, 7, 8, 9, 10, 11};
 
 }  // namespace
 
 TEST_CASE("a generation in slices gives the tokens and the text of one in one go") {
-  const auto model = small_model();
+  const auto model = small_model("llama-");
   REQUIRE(model);
   for (const float penalty : {1.0F, 1.2F}) {
     bitnet::generate_options options;
@@ -37,10 +34,11 @@ TEST_CASE("a generation in slices gives the tokens and the text of one in one go
     auto s = session::make(*model, model->threads(), {.context = 64});
     REQUIRE(s);
     std::string text;
-    const auto all = bitnet::generate(*s, model->tokenizer(), prompt, options, [&](auto piece) {
-      text += piece;
-      return true;
-    });
+    const auto all =
+        bitnet::generate(*s, model->tokenizer(), first_tokens, options, [&](auto piece) {
+          text += piece;
+          return true;
+        });
     REQUIRE(all);
     CHECK(all->tokens.size() == 12);
     CHECK(s->position() == 7 + 11);
@@ -48,7 +46,7 @@ TEST_CASE("a generation in slices gives the tokens and the text of one in one go
       REQUIRE(s->rewind(0));
       bitnet::cancel_token flag;
       s->cancel_with(&flag);
-      auto g = generation::make(*s, model->tokenizer(), prompt, options);
+      auto g = generation::make(*s, model->tokenizer(), first_tokens, options);
       REQUIRE(g);
       std::string again;
       std::size_t cancelled = 0;
@@ -75,7 +73,7 @@ TEST_CASE("a generation in slices gives the tokens and the text of one in one go
 }
 
 TEST_CASE("a full context stops, fails or shifts") {
-  const auto model = small_model();
+  const auto model = small_model("llama-");
   REQUIRE(model);
   bitnet::generate_options options;
   options.max_tokens = 60;
@@ -85,7 +83,7 @@ TEST_CASE("a full context stops, fails or shifts") {
     options.overflow = policy;
     auto s = session::make(*model, model->threads(), {.context = 20, .batch = 8});
     REQUIRE(s);
-    auto g = generation::make(*s, model->tokenizer(), prompt, options);
+    auto g = generation::make(*s, model->tokenizer(), first_tokens, options);
     REQUIRE(g);
     for (;;) {
       const auto state = g->step(step_budget::work(work), [](auto) { return true; });
@@ -107,7 +105,7 @@ TEST_CASE("a full context stops, fails or shifts") {
   CHECK(run(overflow_policy::shift, 40).tokens == shifted.tokens);
 
   // By hand, with a fresh session for every token.
-  std::vector<token> held = prompt, expected;
+  std::vector<token> held = first_tokens, expected;
   for (std::size_t i = 0; i < 60; ++i) {
     auto s = session::make(*model, model->threads(), {.context = 20});
     REQUIRE(s);
@@ -119,8 +117,8 @@ TEST_CASE("a full context stops, fails or shifts") {
   CHECK(shifted.tokens == expected);
 }
 
-TEST_CASE("shifting makes room for a long prompt, and keeps what it must") {
-  const auto model = small_model();
+TEST_CASE("shifting makes room for a long first_tokens, and keeps what it must") {
+  const auto model = small_model("llama-");
   REQUIRE(model);
   bitnet::generate_options options;
   options.max_tokens = 1;
@@ -130,7 +128,7 @@ TEST_CASE("shifting makes room for a long prompt, and keeps what it must") {
   REQUIRE(s);
   REQUIRE(s->feed(std::vector<token>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}));
   const auto on_text = [](std::string_view) { return true; };
-  REQUIRE(bitnet::generate(*s, model->tokenizer(), prompt, options, on_text));
+  REQUIRE(bitnet::generate(*s, model->tokenizer(), first_tokens, options, on_text));
   const std::vector<token> expected{1, 2, 3, 9, 10, 11, 12, 5, 6, 7, 8, 9, 10, 11};
   CHECK(std::equal(s->tokens().begin(), s->tokens().end(), expected.begin(), expected.end()));
   const std::vector<token> too_long(14, 1);
@@ -139,9 +137,9 @@ TEST_CASE("shifting makes room for a long prompt, and keeps what it must") {
   CHECK(refused.error().code() == errc::context_full);
   CHECK(s->position() == 14);
   options.keep = 16;
-  CHECK(!bitnet::generate(*s, model->tokenizer(), prompt, options, on_text));
+  CHECK(!bitnet::generate(*s, model->tokenizer(), first_tokens, options, on_text));
   options.keep = 3;
   options.max_tokens = ~std::size_t{0};
-  CHECK(!bitnet::generate(*s, model->tokenizer(), prompt, options, on_text));
+  CHECK(!bitnet::generate(*s, model->tokenizer(), first_tokens, options, on_text));
   CHECK(s->position() == 14);
 }

@@ -48,7 +48,7 @@ std::vector<std::byte> changed(const gguf::document& from, const change& c) {
   REQUIRE(out);
   for (const auto* t : kept) REQUIRE(out->write(t->data));
   for (const auto& [name, type] : c.add_scalars) {
-    const std::vector<std::byte> one(*gguf::storage_of(type).bytes(1, 1));
+    const std::vector<std::byte> one(static_cast<std::size_t>(*gguf::storage_of(type).bytes(1, 1)));
     REQUIRE(out->write(one));
   }
   return std::move(sink.bytes);

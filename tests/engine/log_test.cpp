@@ -27,12 +27,6 @@ struct log_lines {
   }
 };
 
-std::string golden(std::string_view start) {
-  for (const auto& m : testing::golden_models())
-    if (m.name.starts_with(start)) return m.path + ".gguf";
-  return {};
-}
-
 /// A copy of a file without a key, and with every weight of one tensor of f16 changed to `value`.
 std::vector<std::byte> changed(const std::string& path, std::string_view key,
                                std::string_view tensor = {}, std::uint16_t value = 0) {
@@ -64,13 +58,13 @@ TEST_CASE("each model tells its own sink which kernels it uses and what loading 
   bitnet::open_options options;
   options.threads = 1;
   options.log = ours.sink();
-  const auto a = bitnet::open(golden("llama-f16"), options);
+  const auto a = bitnet::open(testing::golden_path("llama-f16"), options);
   options.log = theirs.sink();
   options.isa = "scalar";
   options.threads = 2;
-  const auto b = bitnet::open(golden("bitnet-"), options);
+  const auto b = bitnet::open(testing::golden_path("bitnet-"), options);
   options.log = nobodys.sink(log_level::warning);
-  REQUIRE(bitnet::open(golden("llama-f16"), options));
+  REQUIRE(bitnet::open(testing::golden_path("llama-f16"), options));
   REQUIRE(a);
   REQUIRE(b);
   CHECK(ours.count("info: kernels " + std::string{a->isa()} + ", threads 1, weights " +
@@ -85,7 +79,7 @@ TEST_CASE("what a file leaves out is assumed aloud") {
   for (const auto& [start, assumed] :
        {std::pair{"b25-", "llama-bpe"}, std::pair{"qwen3-q1_0", "default"}}) {
     CAPTURE(start);
-    const auto bytes = changed(golden(start), "tokenizer.ggml.pre");
+    const auto bytes = changed(testing::golden_path(start), "tokenizer.ggml.pre");
     log_lines log;
     bitnet::open_options options;
     options.threads = 1;
@@ -98,7 +92,8 @@ TEST_CASE("what a file leaves out is assumed aloud") {
 }
 
 TEST_CASE("a head that cannot be screened is no secret") {
-  const auto bytes = changed(golden("llama-f16"), {}, "output.weight", 0x7C00);  // infinity
+  const auto bytes =
+      changed(testing::golden_path("llama-f16"), {}, "output.weight", 0x7C00);  // infinity
   log_lines log;
   bitnet::open_options options;
   options.threads = 1;

@@ -159,7 +159,7 @@ TEST_CASE("recorded sessions replay bit by bit on every instruction set, threads
     CAPTURE(r.model);
     REQUIRE(!r.steps.empty());
     for (const std::string_view isa : bitnet::isa::runnable_names())
-      for (const std::size_t threads : {1U, 2U}) {
+      for (const std::size_t threads : testing::thread_counts({1, 2})) {
         bitnet::open_options options;
         options.isa = isa;
         options.threads = threads;

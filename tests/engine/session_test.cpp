@@ -14,18 +14,10 @@ using bitnet::errc;
 using bitnet::token;
 using session = bitnet::session<bitnet::dynamic_model>;
 
-namespace {
-
-bitnet::result<bitnet::dynamic_model> small_model(const char* start = "bitnet-") {
-  for (const auto& m : testing::golden_models())
-    if (m.name.starts_with(start)) return bitnet::open(m.path + ".gguf");
-  return bitnet::error{errc::missing, "no such model", start};
-}
-
-}  // namespace
+using testing::small_model;
 
 TEST_CASE("a session refuses what does not fit and stays as it was") {
-  const auto model = small_model();
+  const auto model = small_model("bitnet-");
   REQUIRE(model);
   auto s = session::make(*model, model->threads(), {.context = 8, .batch = 4});
   REQUIRE(s);
@@ -53,7 +45,7 @@ TEST_CASE("a session refuses what does not fit and stays as it was") {
 }
 
 TEST_CASE("impossible sizes are errors when the session is made") {
-  const auto model = small_model();
+  const auto model = small_model("bitnet-");
   REQUIRE(model);
   CHECK(!session::make(*model, model->threads(), {.context = 16, .batch = 0}));
   CHECK(!session::make(*model, model->threads(), {.context = 16, .batch = 5000}));

@@ -14,15 +14,9 @@ using bitnet::step_state;
 using bitnet::token;
 using session = bitnet::session<bitnet::dynamic_model>;
 
-namespace {
+using testing::small_model;
 
-bitnet::result<bitnet::dynamic_model> small_model(const char* start, std::size_t threads = 1) {
-  bitnet::open_options options;
-  options.threads = threads;
-  for (const auto& m : testing::golden_models())
-    if (m.name.starts_with(start)) return bitnet::open(m.path + ".gguf", options);
-  return bitnet::error{errc::missing, "no such model", start};
-}
+namespace {
 
 std::vector<float> copy(std::span<const float> x) { return {x.begin(), x.end()}; }
 std::vector<token> ids(std::span<const bitnet::scored_token> x) {
@@ -102,7 +96,7 @@ TEST_CASE("a step in slices has the bits of one in one go, whatever the slices")
 }
 
 TEST_CASE("a session may move between slices, and refuses other work until they end") {
-  const auto model = small_model("llama-");
+  const auto model = small_model("llama-", 1);
   REQUIRE(model);
   const auto prompt = prompt_of(20);
   auto a = session::make(*model, model->threads(), {.context = 32, .batch = 8});
@@ -142,7 +136,7 @@ TEST_CASE("a session may move between slices, and refuses other work until they 
 
 TEST_CASE("a step cancelled at any piece leaves the session as it was") {
   for (const char* start : {"bitnet-", "llama-q4_0"}) {
-    const auto model = small_model(start);
+    const auto model = small_model(start, 1);
     REQUIRE(model);
     const auto prompt = prompt_of(14);
     bitnet::cancel_token flag;
@@ -197,7 +191,7 @@ TEST_CASE("a step cancelled at any piece leaves the session as it was") {
 }
 
 TEST_CASE("sessions fed together are cancelled together, and a step in slices too") {
-  const auto model = small_model("llama-");
+  const auto model = small_model("llama-", 1);
   REQUIRE(model);
   bitnet::cancel_token flag;
   cancelling_executor threads{&flag};

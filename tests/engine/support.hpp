@@ -24,6 +24,14 @@ inline std::string read_text(const std::string& path) {
 /// Calls of operator new so far in this program: allocation_test.cpp replaces and counts them.
 std::size_t allocation_count() noexcept;
 
+/// Those of these numbers of threads that the platform has: one without threads has 1.
+inline std::vector<std::size_t> thread_counts(std::vector<std::size_t> counts) {
+#if defined(__EMSCRIPTEN__)
+  counts.resize(1);
+#endif
+  return counts;
+}
+
 inline bool exists(const std::string& path) { return std::ifstream{path}.good(); }
 
 template <class T>
@@ -151,6 +159,35 @@ inline std::vector<golden_model> golden_models() {
     models.push_back(m);
   }
   return models;
+}
+
+/// The file of the first of them whose name starts so; empty if there is none.
+inline std::string golden_path(std::string_view start) {
+  for (const auto& m : golden_models())
+    if (m.name.starts_with(start)) return m.path + ".gguf";
+  return {};
+}
+
+/// It opened. 0 threads: as many as bitnet::open takes.
+inline bitnet::result<bitnet::dynamic_model> small_model(std::string_view start,
+                                                         std::size_t threads = 0,
+                                                         std::string_view isa = {}) {
+  bitnet::open_options options;
+  options.threads = threads;
+  options.isa = isa;
+  return bitnet::open(golden_path(start), options);
+}
+
+/// Tokens [first, first + n) of a sequence without end, all in the vocabulary of every such model.
+inline std::vector<bitnet::token> tokens_from(std::size_t first, std::size_t n) {
+  std::vector<bitnet::token> t;
+  for (std::size_t i = first; i < first + n; ++i)
+    t.push_back(static_cast<bitnet::token>(3 + 11 * i % 83));
+  return t;
+}
+
+inline std::vector<float> logits_of(bitnet::session<bitnet::dynamic_model>& s) {
+  return {s.logits().begin(), s.logits().end()};
 }
 
 }  // namespace testing

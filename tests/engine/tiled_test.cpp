@@ -40,16 +40,10 @@ std::vector<std::byte> rewritten(const gguf::document& from, Keys keys, Type typ
   for (const auto* t : from.tensors()) {
     const auto size = *gguf::storage_of(type_of(*t)).bytes(t->cols(), t->rows());
     std::vector<std::byte> bytes{t->data.begin(), t->data.end()};
-    bytes.resize(size);
+    bytes.resize(static_cast<std::size_t>(size));
     REQUIRE(out->write(bytes));
   }
   return std::move(sink.bytes);
-}
-
-std::string golden(std::string_view start) {
-  for (const auto& m : testing::golden_models())
-    if (m.name.starts_with(start)) return m.path + ".gguf";
-  return {};
 }
 
 }  // namespace
@@ -86,7 +80,7 @@ TEST_CASE("a tiled file gives the same bits without copying anything, on every i
 }
 
 TEST_CASE("a tiled file that is mapped is used in place") {
-  const auto bytes = testing::tiled(golden("b25-"));
+  const auto bytes = testing::tiled(testing::golden_path("b25-"));
   const std::string path = "tiled_test.gguf";
   {
     auto sink = gguf::file_sink::create(path);
@@ -121,7 +115,7 @@ TEST_CASE("bytes at an odd place are copied, and planned to be") {
 }
 
 TEST_CASE("tiling a tiled file copies it, and a split one becomes one file") {
-  const auto once = testing::tiled(golden("qwen3-q2_0"));
+  const auto once = testing::tiled(testing::golden_path("qwen3-q2_0"));
   const auto document = gguf::view(once);
   REQUIRE(document);
   CHECK(testing::tiled(*document) == once);
@@ -130,7 +124,7 @@ TEST_CASE("tiling a tiled file copies it, and a split one becomes one file") {
 }
 
 TEST_CASE("what a tiled file cannot do is said") {
-  const placed_file file{testing::tiled(golden("bitnet-tq1_0"))};
+  const placed_file file{testing::tiled(testing::golden_path("bitnet-tq1_0"))};
   auto options = one_thread();
   options.math = bitnet::arithmetic::exact;
   const auto exact = bitnet::open(file.view(), options);
@@ -146,7 +140,7 @@ TEST_CASE("what a tiled file cannot do is said") {
 }
 
 TEST_CASE("layouts and types of other versions are refused by name") {
-  const auto bytes = testing::tiled(golden("bitnet-tq1_0"));
+  const auto bytes = testing::tiled(testing::golden_path("bitnet-tq1_0"));
   const auto good = gguf::view(bytes);
   REQUIRE(good);
   const auto same_type = [](const gguf::tensor_info& t) { return t.type; };
@@ -195,7 +189,7 @@ TEST_CASE("layouts and types of other versions are refused by name") {
 }
 
 TEST_CASE("a screen of another shape or type is refused") {
-  const auto bytes = testing::tiled(golden("llama-f16"));
+  const auto bytes = testing::tiled(testing::golden_path("llama-f16"));
   const auto good = gguf::view(bytes);
   REQUIRE(good);
   REQUIRE(good->find("output_screen.weight") != nullptr);
@@ -226,7 +220,8 @@ TEST_CASE("tiles of any bytes run") {
       REQUIRE(document);
       for (const auto* t : document->tensors()) {
         if (!gguf::as_tiled(t->type) && !t->name.starts_with("output_screen")) continue;
-        for (std::byte& b : file.bytes().subspan(t->offset, t->size))
+        for (std::byte& b : file.bytes().subspan(static_cast<std::size_t>(t->offset),
+                                                 static_cast<std::size_t>(t->size)))
           b = static_cast<std::byte>(filling >= 0 ? static_cast<unsigned>(filling) : engine());
       }
       for (const std::string_view isa : bitnet::isa::runnable_names()) {

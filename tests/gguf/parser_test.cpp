@@ -166,7 +166,7 @@ TEST_CASE("tensor types: read, refused by name, withdrawn, unknown") {
       {35, 396},  {36, 416},  {41, 216},  {42, 432},   {134, 318},  {135, 396}};
   for (const auto& row : sizes) {
     const std::uint64_t id = row[0];
-    const std::uint64_t bytes = row[1];
+    const auto bytes = static_cast<std::size_t>(row[1]);
     CAPTURE(id);
     const auto type = static_cast<std::uint32_t>(id);
     const raw_gguf g = one_tensor({512, 3}, type, 0, bytes);
@@ -260,14 +260,17 @@ TEST_CASE("CVE-2024-21802, -21825, -21836, -23496, -23605: counts and lengths ar
   }
 }
 
+/// A tensor that counts more than 32-bit addresses reach is refused for that, before all else.
+constexpr errc unless_too_large(errc code) { return sizeof(std::size_t) < 8 ? errc::limit : code; }
+
 TEST_CASE("CVE-2025-53630, CVE-2026-27940: sums of tensor sizes cannot wrap") {
   raw_gguf g{3, 0};
   g.tensor("a", {max63}, i8, 0).tensor("b", {max63}, i8, 0).tensor("c", {34}, i8, 0).data(64);
-  CHECK(g.code() == errc::truncated);
+  CHECK(g.code() == unless_too_large(errc::truncated));
   // Offsets that continue the wrapped sum, as a cumulative check would compute them.
   raw_gguf wrapped{2, 0};
   wrapped.tensor("a", {max63 - 31}, i8, 0).tensor("b", {8}, f32, max63 - 31).data(64);
-  CHECK(wrapped.code() == errc::truncated);
+  CHECK(wrapped.code() == unless_too_large(errc::truncated));
   // A number of tensors whose table size would wrap.
   CHECK(raw_gguf{max64 / 368, 0}.data(4096).code() == errc::limit);
 }
@@ -275,12 +278,13 @@ TEST_CASE("CVE-2025-53630, CVE-2026-27940: sums of tensor sizes cannot wrap") {
 TEST_CASE("CVE-2026-33298: the bytes of a tensor cannot wrap to a small number") {
   // (2^42 + 1) * 2^20 elements of 4 bytes: 2^64 + 2^22.
   const raw_gguf g = one_tensor({(std::uint64_t{1} << 42) + 1, std::uint64_t{1} << 20}, f32, 0, 64);
-  CHECK(g.code() == errc::malformed);
-  CHECK(g.message().find("64 bits") != std::string::npos);
-  CHECK(one_tensor({std::uint64_t{1} << 62}, 28, 0, 64).code() == errc::malformed);
+  const errc refused = unless_too_large(errc::malformed);
+  CHECK(g.code() == refused);
+  CHECK(g.message().find(refused == errc::limit ? "32-bit" : "64 bits") != std::string::npos);
+  CHECK(one_tensor({std::uint64_t{1} << 62}, 28, 0, 64).code() == refused);
   // Row headers wrap as well: 2^62 rows of 4 + 16 bytes.
-  CHECK(one_tensor({1, std::uint64_t{1} << 62}, 135, 0, 64).code() == errc::malformed);
-  CHECK(one_tensor({0, std::uint64_t{1} << 62}, 135, 0, 64).code() == errc::malformed);
+  CHECK(one_tensor({1, std::uint64_t{1} << 62}, 135, 0, 64).code() == refused);
+  CHECK(one_tensor({0, std::uint64_t{1} << 62}, 135, 0, 64).code() == refused);
 }
 
 TEST_CASE("llama.cpp issue 27203: the product of dimensions cannot wrap, in any order") {
@@ -328,12 +332,27 @@ TEST_CASE("CVE-2026-7482: a tensor lies inside the file") {
   CHECK(one_tensor({16}, f32, 0, 64).code() == std::nullopt);
   for (const auto& g :
        {one_tensor({17}, f32, 0, 64), one_tensor({16}, f32, 32, 64),
-        one_tensor({1 << 30}, f32, 0, 64), one_tensor({16}, f32, 1 << 20, 64),
+        one_tensor({1 << 20}, f32, 0, 64), one_tensor({16}, f32, 1 << 20, 64),
         one_tensor({16}, f32, max64 - 31, 64), one_tensor({16}, f32, max64 - 63, 64),
         one_tensor({8}, f32, std::uint64_t{1} << 63, 64)}) {
     CHECK(g.code() == errc::truncated);
     CHECK(g.message().find("'t'") != std::string::npos);
     CHECK(g.message().find("at byte 24") != std::string::npos);
+  }
+}
+
+TEST_CASE("where sizes have 32 bits, tensors whose tiles or floats would not fit are refused") {
+  constexpr std::uint64_t row = gguf::limits::row_weights_32;
+  constexpr std::uint64_t rows = gguf::limits::tensor_weights_32 / row;
+  const errc cut_off = errc::truncated;  // all that is wrong where sizes have 64 bits
+  CHECK(one_tensor({row, rows}, f32, 0, 64).code() == cut_off);
+  CHECK(one_tensor({1, rows * row / 64}, f32, 0, 64).code() == cut_off);
+  for (const auto& g :
+       {one_tensor({row + 1}, f32, 0, 64), one_tensor({row, rows + 1}, f32, 0, 64),
+        one_tensor({1, rows * row / 64 + 1}, f32, 0, 64), one_tensor({row, rows, 0, 2}, f32, 0, 64),
+        one_tensor({1 << 30}, f32, 0, 64)}) {
+    CHECK(g.code() == unless_too_large(g.code().value_or(cut_off)));
+    if (sizeof(std::size_t) < 8) CHECK(g.message().find("'t'") != std::string::npos);
   }
 }
 

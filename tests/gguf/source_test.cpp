@@ -229,6 +229,7 @@ TEST_CASE("files that cannot be opened give errors that name them") {
 }
 
 TEST_CASE("the cap on string lengths holds in a file that is large enough for the string") {
+  if (sizeof(std::size_t) < 8) return;  // such a file cannot be mapped there
   // Sparse: nothing is written but the header.
   const folder dir{"bitnet_gguf_sparse_test"};
   for (const bool array : {false, true}) {

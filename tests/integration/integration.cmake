@@ -3,6 +3,9 @@
 # Each header must compile alone and without warnings. The library's own folder has no other target
 # that is compiled, so its compile options reach the generated header checks and nothing else.
 set_target_properties(bitnet PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+if(TARGET bitnet_train)
+  set_target_properties(bitnet_train PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+endif()
 set_property(DIRECTORY "${PROJECT_SOURCE_DIR}" APPEND PROPERTY COMPILE_OPTIONS ${bitnet_warnings})
 add_test(NAME headers.compile_alone
   COMMAND ${CMAKE_COMMAND} --build "${PROJECT_BINARY_DIR}" --target all_verify_interface_header_sets)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """examples/robot_commands on models with random weights: nothing but commands, and in time.
 
-python3 robot_commands_test.py PROGRAM DATA_DIR
+python3 robot_commands_test.py PROGRAM DATA_DIR MODELS
+
+MODELS: how many of those in DATA_DIR are asked.
 """
 import pathlib
 import random
@@ -44,6 +46,7 @@ def main():
     program, data = sys.argv[1], pathlib.Path(sys.argv[2])
     models = sorted((data / "models").glob("*.gguf"))
     assert models, data
+    models = models[::-(-len(models) // int(sys.argv[3]))]
     said = set()
     with tempfile.TemporaryDirectory() as folder:
         own = pathlib.Path(folder, "own.txt")

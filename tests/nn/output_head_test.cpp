@@ -53,7 +53,7 @@ struct head_under_test {
 
   /// A head in tiles, as the loader binds them.
   head_under_test(const std::vector<float>& w, const bitnet::quant::format_info& format) {
-    bytes.resize(*format.tensor_bytes(vocab, dim));
+    bytes.resize(static_cast<std::size_t>(*format.tensor_bytes(vocab, dim)));
     format.pack(w.data(), vocab, dim, bytes.data());
     nn::weight_matrix source;
     source.rows = vocab;

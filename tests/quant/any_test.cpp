@@ -66,7 +66,7 @@ TEST_CASE("every shipped format describes itself") {
     CHECK((info->pack != nullptr) == packs);
     CHECK((info->encode != nullptr) == packs);
     CHECK(info->accepts_shape(3, 256));
-    CHECK_FALSE(info->tensor_bytes(~std::size_t{0} / 2, 256));
+    if (sizeof(std::size_t) == 8) CHECK_FALSE(info->tensor_bytes(~std::size_t{0} / 2, 256));
   }
   CHECK(names.size() == std::size(all_formats));
   CHECK_FALSE(find_format(static_cast<format_id>(3)));

@@ -92,7 +92,9 @@ std::size_t different_blocks(const gguf::tensor_info& t, const std::vector<float
   std::size_t different = 0, at = 0;
   for (std::size_t i = 0; i < x.size(); i += rule.block_weights, at += rule.block_bytes) {
     const auto block = x.begin() + static_cast<std::ptrdiff_t>(i);
-    if (std::all_of(block, block + rule.block_weights, [](float v) { return v == 0.0F; })) continue;
+    if (std::all_of(block, block + static_cast<std::ptrdiff_t>(rule.block_weights),
+                    [](float v) { return v == 0.0F; }))
+      continue;
     different += std::memcmp(again.data() + at, t.data.data() + at, rule.block_bytes) != 0;
   }
   if (rule.tensor_tail_bytes != 0)

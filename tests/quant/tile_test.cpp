@@ -2,6 +2,7 @@
 // Tiles hold the same weights as the rows they were made from, for every format and odd shapes.
 #include "doctest.hpp"
 
+#include <bitnet/core/bit_cast.hpp>
 #include <bitnet/quant/any.hpp>
 
 #include <string>
@@ -33,7 +34,7 @@ struct shuffled_executor {
 
 bool same(float a, float b) {
   return (std::isnan(a) && std::isnan(b)) ||
-         std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
+         bitnet::bit_cast<std::uint32_t>(a) == bitnet::bit_cast<std::uint32_t>(b);
 }
 
 /// Padding has code 0 and scale 0, and every weight is what decode_row says.

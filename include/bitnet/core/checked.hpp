@@ -4,6 +4,7 @@
 
 #include <bitnet/config.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -30,6 +31,14 @@ BITNET_NAMESPACE_BEGIN
   const auto sum = checked_add(a, power - 1);
   if (!sum) return std::nullopt;
   return *sum & ~(power - 1);
+}
+
+/// A number of bytes as a size, or nothing if no object is so large.
+[[nodiscard]] constexpr std::optional<std::size_t> to_size(
+    std::optional<std::uint64_t> n) noexcept {
+  constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::ptrdiff_t>::max());
+  if (!n || *n > most) return std::nullopt;
+  return static_cast<std::size_t>(*n);
 }
 
 /// a / b rounded up; b is not zero.

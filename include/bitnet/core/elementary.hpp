@@ -5,7 +5,7 @@
 // Here everything is integer arithmetic but for exact scalings by powers of two.
 #pragma once
 
-#include <bitnet/config.hpp>
+#include <bitnet/core/bit_cast.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -32,7 +32,7 @@ inline constexpr std::uint64_t one = std::uint64_t{1} << 62;  ///< 1 in units of
 
 /// 2^n for n in [-1022, 1023].
 [[nodiscard]] constexpr double power_of_two(std::int64_t n) noexcept {
-  return std::bit_cast<double>(static_cast<std::uint64_t>(n + 1023) << 52);
+  return bit_cast<double>(static_cast<std::uint64_t>(n + 1023) << 52);
 }
 
 /// c[0] - z (c[1] - z (c[2] - ..)) for coefficients that fall fast enough to stay positive.
@@ -66,7 +66,7 @@ inline constexpr double log_unit = 0x1p-52;
 /// log2(x) in units of 2^-52, within 2 of them. x is a normal number above 0; what others give is
 /// defined but means nothing.
 [[nodiscard]] constexpr std::int64_t log2(double x) noexcept {
-  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const auto bits = bit_cast<std::uint64_t>(x);
   std::int64_t result = static_cast<std::int64_t>(bits >> 52 & 0x7ffU) - 1023;
   std::uint64_t m = (bits << 11) | std::uint64_t{1} << 63;  // [1, 2) in units of 2^-63
   for (int i = 0; i < 52; ++i) {  // squaring doubles the logarithm: a bit of it comes out
@@ -98,7 +98,7 @@ using turns = std::uint64_t;
 
 /// x turns, for any finite x; whole turns drop out, and infinity and NaN are 0.
 [[nodiscard]] constexpr turns to_turns(double x) noexcept {
-  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const auto bits = bit_cast<std::uint64_t>(x);
   const auto exponent = static_cast<std::int64_t>(bits >> 52 & 0x7ffU) - 1023;
   const std::uint64_t mantissa = (bits & 0xfffffffffffffU) | std::uint64_t{1} << 52;
   const std::int64_t shift = exponent - 52 + 64;

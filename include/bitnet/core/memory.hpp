@@ -110,6 +110,8 @@ class arena {
     return a;
   }
   [[nodiscard]] bool measuring() const noexcept { return measuring_; }
+  /// Whether a piece was refused; then peak() says too little.
+  [[nodiscard]] bool exhausted() const noexcept { return exhausted_; }
 
   /// `count` uninitialised values, or an empty span if the block is used up.
   template <class T>
@@ -117,7 +119,10 @@ class arena {
     static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= cache_line);
     const auto address = reinterpret_cast<std::uintptr_t>(base_) + used_;
     const std::size_t start = used_ + (round_up(address, cache_line) - address);
-    if (start > size_ || count > (size_ - start) / sizeof(T)) return {};
+    if (start > size_ || count > (size_ - start) / sizeof(T)) {
+      exhausted_ = true;
+      return {};
+    }
     used_ = start + count * sizeof(T);
     if (used_ > peak_) peak_ = used_;
     return {reinterpret_cast<T*>(base_ + start), count};
@@ -147,6 +152,7 @@ class arena {
   std::size_t used_ = 0;
   std::size_t peak_ = 0;
   bool measuring_ = false;
+  bool exhausted_ = false;
 };
 
 BITNET_NAMESPACE_END

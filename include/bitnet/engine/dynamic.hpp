@@ -153,8 +153,6 @@ class dynamic_model {
 
 BITNET_NAMESPACE_END
 
-// A program of many files can compile the architectures and kernels behind open() once: define
-// BITNET_SEPARATE for all of its files and BITNET_IMPLEMENTATION, before the include, in one.
-#if !defined(BITNET_SEPARATE) || defined(BITNET_IMPLEMENTATION)
+#if BITNET_IMPLEMENTED_HERE  // see config.hpp
 #include <bitnet/engine/dynamic_make.hpp>
 #endif

@@ -9,13 +9,6 @@
 #include <bitnet/isa/runnable.hpp>
 #include <bitnet/models/registry.hpp>
 
-// See the end of dynamic.hpp: in a separated program one file gives every other one these symbols.
-#if defined(BITNET_SEPARATE)
-#define BITNET_MAYBE_INLINE
-#else
-#define BITNET_MAYBE_INLINE inline
-#endif
-
 BITNET_NAMESPACE_BEGIN
 
 template <class A>
@@ -121,5 +114,3 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
 }
 
 BITNET_NAMESPACE_END
-
-#undef BITNET_MAYBE_INLINE

@@ -207,7 +207,8 @@ class matrix_binder {
       BITNET_CHECK(pack(bytes.data));
     } else {
       BITNET_TRY(auto packed,
-                 source_->lend<std::byte>(*wanted.tensor_bytes(w.rows, w.cols), t.name));
+                 source_->lend<std::byte>(
+                     static_cast<std::size_t>(*wanted.tensor_bytes(w.rows, w.cols)), t.name));
       BITNET_CHECK(convert(t, stored, wanted, packed.data()));
       BITNET_CHECK(pack(packed.data()));
     }
@@ -223,7 +224,8 @@ class matrix_binder {
     w.input = options_.math != arithmetic::exact && bitnet_input ? activation_kind::per_token
                                                                  : activation_kind::float32;
     w.storage = storage_of(wanted);
-    if (const auto bytes = wanted.tensor_bytes(w.rows, w.cols)) w.read_bytes = *bytes;
+    if (const auto bytes = wanted.tensor_bytes(w.rows, w.cols))
+      w.read_bytes = static_cast<std::size_t>(*bytes);
     if (wanted.decode_row == stored.decode_row) {
       BITNET_TRY(w.bytes.data, source_->own(t));
       return {};

@@ -108,8 +108,7 @@ class model {
 
     nn::hparams start;
     A::configure(start);
-    BITNET_TRY(decoder_.shape,
-               read_hparams(meta, name, static_cast<std::size_t>(tokens->rows()), start));
+    BITNET_TRY(decoder_.shape, read_hparams(meta, name, tokens->rows(), start));
     // A hostile block_count must not make blocks that the file has no tensors for.
     if (decoder_.shape.layers > document.tensors().size())
       return error{errc::missing, "the file has fewer tensors than layers", "block_count"};

@@ -116,6 +116,12 @@ class session {
 
   /// Whether a step has begun and not ended.
   [[nodiscard]] bool stepping() const noexcept { return steps_.active(); }
+  /// How far the step under way is, for progress bars: of its `all` tokens `fed` have gone through
+  /// the model. Zeros unless stepping().
+  struct step_tokens {
+    std::size_t fed = 0, all = 0;
+  };
+  [[nodiscard]] step_tokens under_way() const noexcept { return {steps_.fed(), steps_.count()}; }
   /// Forgets a step that has not ended; the sequence is as before begin().
   void abandon() noexcept { steps_.abandon(); }
 
@@ -190,6 +196,19 @@ class session {
     BITNET_CHECK(steps_.seq().rewind(position));
     steps_.forget_scores();
     return {};
+  }
+
+  /// Forgets what does not begin like `tokens`: the longest common prefix stays, without the last
+  /// of `tokens`, so that there is one left to feed. Returns how many stay. This is how a prompt
+  /// reuses what is known of it, whoever fed it. Errors as for rewind.
+  [[nodiscard]] result<std::size_t> keep_common(std::span<const token> tokens) noexcept {
+    const auto held = seq().tokens();
+    const std::size_t most = std::min(held.size(), tokens.empty() ? 0 : tokens.size() - 1);
+    const auto end = held.begin() + static_cast<std::ptrdiff_t>(most);
+    const auto common = static_cast<std::size_t>(
+        std::mismatch(held.begin(), end, tokens.begin()).first - held.begin());
+    BITNET_CHECK(rewind(common));
+    return common;
   }
 
   /// Makes sure that rewinding to `position` or a later one will not fail, by replacing pages that

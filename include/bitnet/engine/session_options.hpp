@@ -43,6 +43,14 @@ struct session_plan {
 
 namespace detail {
 
+/// Where sizes have 32 bits, no array of a step may have more bytes than they count: the largest
+/// has 16 for each row and input or output (signed sums of two planes; see nn/linear.hpp).
+[[nodiscard]] inline status check_32_bits(const nn::hparams& h, std::size_t batch) noexcept {
+  const std::uint64_t widest = std::max({h.dim, h.ffn, h.q_dim(), h.vocab}) + 64;
+  if (widest * batch <= (std::uint64_t{1} << 27)) return {};
+  return error{errc::limit, "the batch is too large for 32-bit addresses", "batch"};
+}
+
 /// Checks options and replaces a context of 0.
 [[nodiscard]] inline status complete(const nn::hparams& h, session_options& options) noexcept {
   if (options.batch < 1 || options.batch > 4096)
@@ -52,6 +60,7 @@ namespace detail {
   if (options.context > (std::size_t{1} << 24))
     return error{errc::limit, "the context may have at most 2^24 positions", "context"};
   options.batch = std::min(options.batch, options.context);
+  if constexpr (sizeof(std::size_t) < 8) BITNET_CHECK(check_32_bits(h, options.batch));
   if (options.pool != nullptr && (options.pool->type() != options.kv || !options.pool->serves(h)))
     return error{errc::invalid_argument,
                  "the pool was made for another model or type of keys and values", "pool"};

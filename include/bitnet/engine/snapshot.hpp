@@ -42,11 +42,11 @@ static_assert(sizeof(snapshot_header) == 40 && std::is_trivially_copyable_v<snap
                                                                 nn::kv_type kv,
                                                                 std::uint64_t tokens,
                                                                 bool ready) noexcept {
-  auto size =
-      tokens <= (std::uint64_t{1} << 32) ? nn::kv_cache::bytes(h, tokens, kv) : std::nullopt;
+  if (tokens > (std::uint64_t{1} << 24)) return std::nullopt;  // more than a context may have
+  const auto size = nn::kv_cache::bytes(h, static_cast<std::size_t>(tokens), kv);
   const std::uint64_t rest = sizeof(snapshot_header) + tokens * sizeof(token) +
                              (ready ? h.dim * sizeof(float) : 0) + sizeof(std::uint64_t);
-  return size ? checked_add(*size, rest) : size;
+  return size ? checked_add(*size, rest) : std::nullopt;
 }
 
 /// f(head, chunk, positions, bytes) for the keys and values of a sequence of `tokens` tokens, in
@@ -142,15 +142,16 @@ void for_each_part(const nn::kv_cache& cache, std::size_t tokens, F&& f) {
     if (size != 0) std::memcpy(to, at, size);
     at += size;
   };
-  get(s.next_tokens().data(), header.tokens * sizeof(token));
+  const auto tokens = static_cast<std::size_t>(header.tokens);
+  get(s.next_tokens().data(), tokens * sizeof(token));
   if (header.ready != 0) get(s.next_state().data(), s.next_state().size_bytes());
   for_each_part(
-      s.cache(), header.tokens,
+      s.cache(), tokens,
       [&](const quant::kv_head& head, std::size_t chunk, std::size_t count, std::size_t size) {
         quant::unpack_kv(head, chunk, count, at);
         at += size;
       });
-  s.accept(header.tokens, header.ready != 0);
+  s.accept(tokens, header.ready != 0);
   return {};
 }
 

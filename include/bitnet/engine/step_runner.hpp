@@ -48,9 +48,10 @@ class step_runner {
                                                     std::span<nn::step_row> rows) noexcept {
     const nn::hparams& h = model.shape();
     auto kv = nn::kv_cache::bytes(h, options.context, options.kv);
-    if (kv) kv = checked_align(*kv, cache_line);
-    if (!kv || *kv > std::numeric_limits<std::size_t>::max() / 2)
-      return error{errc::out_of_memory, "the KV cache does not fit in memory", "context"};
+    if (kv) kv = to_size(checked_align(*kv, cache_line));
+    if (!kv) return error{errc::out_of_memory, "the KV cache does not fit in memory", "context"};
+    if (sizeof(std::size_t) < 8 && threads.concurrency() != 1)
+      return error{errc::unsupported, "with 32-bit addresses there is one thread", "threads"};
 
     const nn::kv_cache nothing{h, options.context, options.kv, nullptr, options.pool == nullptr};
     const nn::step_row any{.id = 0, .position = 0, .cache = &nothing, .wants_logits = true};
@@ -65,8 +66,9 @@ class step_runner {
     (void)model.logits(c, state.slice(0, 1));
     const auto [states, lists] = dry.take_best(c, rows_at_once(options.batch), max_best);
     model.best(c, states, lists);
-    return session_plan{options.pool == nullptr ? static_cast<std::size_t>(*kv) : 0,
-                        dry.scratch_.peak() + cache_line};
+    if (dry.scratch_.exhausted())
+      return error{errc::out_of_memory, "a batch does not fit in memory", "batch"};
+    return session_plan{options.pool == nullptr ? *kv : 0, dry.scratch_.peak() + cache_line};
   }
 
   /// Divides up `memory`, of the measured size, and gives the sequence its part.

@@ -72,6 +72,9 @@ class stepper {
 
   /// Whether a step has begun and not ended.
   [[nodiscard]] bool active() const noexcept { return pending_.active; }
+  /// Of the pending step's tokens: those that have gone through the model, and all.
+  [[nodiscard]] std::size_t fed() const noexcept { return pending_.fed; }
+  [[nodiscard]] std::size_t count() const noexcept { return pending_.count; }
   /// Whether there are scores to ask for.
   [[nodiscard]] bool ready() const noexcept { return seq_.ready() && !pending_.active; }
 

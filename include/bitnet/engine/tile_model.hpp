@@ -64,8 +64,8 @@ class model_tiler {
   [[nodiscard]] result<const std::byte*> bytes_of(const gguf::tensor_info& t,
                                                   aligned_buffer<std::byte>& copy) const {
     if (!t.data.empty()) return t.data.data();
-    BITNET_TRY(copy,
-               aligned_buffer<std::byte>::uninitialized(t.size, t.name, false, options_.memory));
+    BITNET_TRY(copy, aligned_buffer<std::byte>::uninitialized(static_cast<std::size_t>(t.size),
+                                                              t.name, false, options_.memory));
     BITNET_CHECK(from_->read_tensor(t, 0, copy.span()));
     return static_cast<const std::byte*>(copy.data());
   }

@@ -89,7 +89,7 @@ class weight_source {
     if (&t == shared_) return borrowed_bytes{shared_bytes_};
     if (!t.data.empty()) return borrowed_bytes{t.data.data()};
     borrowed_bytes b;
-    BITNET_TRY(b.copy, lend<std::byte>(t.size, t.name));
+    BITNET_TRY(b.copy, lend<std::byte>(static_cast<std::size_t>(t.size), t.name));
     if (!dry_) BITNET_CHECK(document_->read_tensor(t, 0, b.copy.span()));
     b.data = b.copy.data();
     return b;
@@ -125,7 +125,7 @@ class weight_source {
     std::span<float> to_fill;
   };
   [[nodiscard]] result<float_values> floats(const gguf::tensor_info& t) {
-    const auto n = static_cast<std::size_t>(t.elements());
+    const auto n = t.elements();
     if (t.type == gguf::tensor_type::f32 && !t.data.empty() &&
         is_aligned(t.data.data(), alignof(float))) {
       in_place_ += t.size;
@@ -154,7 +154,7 @@ class weight_source {
       in_place_ += t.size;
       return t.data.data();
     }
-    BITNET_TRY(auto copy, keep<std::byte>(t.size, t.name));
+    BITNET_TRY(auto copy, keep<std::byte>(static_cast<std::size_t>(t.size), t.name));
     if (!dry_) {
       BITNET_CHECK(document_->read_tensor(t, 0, copy.span()));
       forget(t);

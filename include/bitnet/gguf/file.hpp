@@ -27,13 +27,15 @@ struct tensor_info {
   std::span<const std::byte> data;  ///< those bytes; empty if the file is read by a byte_reader
 
   /// Weights in a row.
-  [[nodiscard]] constexpr std::uint64_t cols() const noexcept { return dims[0]; }
-  /// Rows, over all other dimensions. Fits: the parser checked the product of all dimensions that
-  /// are not zero.
-  [[nodiscard]] constexpr std::uint64_t rows() const noexcept {
-    return dims[1] * dims[2] * dims[3];
+  [[nodiscard]] constexpr std::size_t cols() const noexcept {
+    return static_cast<std::size_t>(dims[0]);
   }
-  [[nodiscard]] constexpr std::uint64_t elements() const noexcept { return cols() * rows(); }
+  /// Rows, over all other dimensions. All three fit: the parser checked the product of all
+  /// dimensions that are not zero.
+  [[nodiscard]] constexpr std::size_t rows() const noexcept {
+    return static_cast<std::size_t>(dims[1] * dims[2] * dims[3]);
+  }
+  [[nodiscard]] constexpr std::size_t elements() const noexcept { return cols() * rows(); }
 };
 
 /// The tables of one GGUF file. Owns its tables but not the bytes they are in, which must outlive

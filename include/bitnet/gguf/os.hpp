@@ -2,6 +2,7 @@
 // The few operating system calls behind file sources and sinks: map to read, create, write, rename.
 #pragma once
 
+#include <bitnet/core/checked.hpp>
 #include <bitnet/core/result.hpp>
 
 #include <cstddef>
@@ -192,7 +193,12 @@ inline void remove_file(const std::string& path) noexcept { DeleteFileW(wide(pat
     ::close(f);
     return file_map{{}, identity_of(s)};
   }
-  const auto size = static_cast<std::size_t>(s.st_size);
+  const auto fits = to_size(static_cast<std::uint64_t>(s.st_size));
+  if (!fits) {
+    ::close(f);
+    return path_error(errc::limit, "the file is too large to be mapped", path);
+  }
+  const std::size_t size = *fits;
   void* p = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, f, 0);
   ::close(f);  // the mapping keeps the file
   if (p == MAP_FAILED) return path_error(errc::io, "the file cannot be mapped", path);

@@ -296,7 +296,17 @@ class parser {
                      in_.position() - 8};
       product = *next;
     }
+    if constexpr (sizeof(std::size_t) < 8) {
+      const std::uint64_t cols = std::max<std::uint64_t>(t.dims[0], 1);
+      const auto padded = checked_mul(round_up_64(cols, 64), round_up_64(product / cols, 16));
+      if (cols > limits::row_weights_32 || !padded || *padded > limits::tensor_weights_32)
+        return error{errc::limit, "the tensor is too large for 32-bit addresses", t.name, at};
+    }
     return {};
+  }
+  [[nodiscard]] static constexpr std::uint64_t round_up_64(std::uint64_t a,
+                                                           std::uint64_t power) noexcept {
+    return (a + power - 1) & ~(power - 1);
   }
 
   [[nodiscard]] status check_type(tensor_info& t, std::uint32_t id,

@@ -25,6 +25,11 @@ struct limits {
   static constexpr std::uint64_t tensor_name_bytes = 63;
   static constexpr std::uint64_t table_bytes = std::uint64_t{1} << 30;  ///< of files read in pieces
   static constexpr std::uint32_t dimensions = 4;
+  /// Where sizes have 32 bits: weights of a row, and of a tensor with its rows rounded up to 16 and
+  /// its columns to 64 (as tiles have them). No product of a tensor's shape then leaves 32 bits,
+  /// and neither do its bytes as floats.
+  static constexpr std::uint64_t row_weights_32 = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t tensor_weights_32 = std::uint64_t{1} << 29;
   static constexpr std::uint32_t alignment = std::uint32_t{1} << 20;
 };
 

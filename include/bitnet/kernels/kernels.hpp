@@ -138,7 +138,16 @@ inline constexpr kernel_table table_of = detail::make_table<I>();
 
 /// The table of the instruction set with this name, or null if this build has none. The caller
 /// makes sure that the machine runs it (isa::runs).
-[[nodiscard]] inline const kernel_table* table_for(std::string_view name) noexcept {
+[[nodiscard]] BITNET_MAYBE_INLINE const kernel_table* table_for(std::string_view name) noexcept;
+/// The best table for a machine with these features.
+[[nodiscard]] BITNET_MAYBE_INLINE const kernel_table& best_table(
+    const isa::cpu_features& features) noexcept;
+/// The best table for this machine; asks it each time (see isa::detect).
+[[nodiscard]] inline const kernel_table& best_table() noexcept { return best_table(isa::detect()); }
+
+// Both name every kernel of every family: a separated program compiles those in one file.
+#if BITNET_IMPLEMENTED_HERE
+BITNET_MAYBE_INLINE const kernel_table* table_for(std::string_view name) noexcept {
   const kernel_table* found = nullptr;
   isa::for_each(isa::compiled{}, [&]<class I>(I) {
     if (name == I::name) found = &table_of<I>;
@@ -146,12 +155,10 @@ inline constexpr kernel_table table_of = detail::make_table<I>();
   return found;
 }
 
-/// The best table for a machine with these features.
-[[nodiscard]] inline const kernel_table& best_table(const isa::cpu_features& features) noexcept {
+BITNET_MAYBE_INLINE const kernel_table& best_table(const isa::cpu_features& features) noexcept {
   return *isa::dispatch(isa::compiled{}, features, []<class I>(I) { return &table_of<I>; });
 }
-/// The best table for this machine; asks it each time (see isa::detect).
-[[nodiscard]] inline const kernel_table& best_table() noexcept { return best_table(isa::detect()); }
+#endif
 
 }  // namespace kernels
 BITNET_NAMESPACE_END

@@ -34,7 +34,7 @@ class kv_cache {
         positions ? checked_mul(*positions, quant::kv_head::position_bytes(type, h.head_dim))
                   : positions;
     const auto layer = head ? checked_mul(*head, h.kv_heads) : head;
-    return layer ? checked_mul(*layer, h.layers) : layer;
+    return to_size(layer ? checked_mul(*layer, h.layers) : layer);
   }
 
   /// `pages` has page_count(capacity) entries and outlives this; the pages are aligned to a cache

@@ -27,10 +27,10 @@ class kv_pool {
   [[nodiscard]] static std::optional<std::size_t> bytes(const hparams& h, kv_type type,
                                                         std::size_t pages) noexcept {
     const auto page = kv_cache::bytes(h, quant::kv_chunk, type);
-    const auto all = page ? checked_mul(*page, pages) : page;
+    const auto all = page ? checked_mul(*page, pages) : std::nullopt;
     const auto counts = checked_mul(pages, sizeof(count));
     const auto sum = all && counts ? checked_add(*all, *counts) : std::nullopt;
-    return sum ? checked_add(*sum, 2 * cache_line) : sum;
+    return to_size(sum ? checked_add(*sum, 2 * cache_line) : sum);
   }
 
   /// Allocates the pages. errc::out_of_memory; errc::invalid_argument for none or over 2^24.

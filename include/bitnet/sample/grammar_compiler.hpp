@@ -42,7 +42,8 @@ class grammar::compiler {
       g.first_arc_.push_back(static_cast<std::uint32_t>(g.arcs_.size()));
       for (const auto& a : states_.from(s))
         if (a.kind == arc_kind::byte) g.arcs_.push_back({a.to, a.low, a.high});
-      std::stable_sort(g.arcs_.begin() + g.first_arc_.back(), g.arcs_.end(),
+      std::stable_sort(g.arcs_.begin() + static_cast<std::ptrdiff_t>(g.first_arc_.back()),
+                       g.arcs_.end(),
                        [](const byte_arc& a, const byte_arc& b) { return a.low < b.low; });
       g.first_beginning_.push_back(static_cast<std::uint32_t>(g.beginnings_.size()));
       if (wanted[s]) BITNET_CHECK(find_beginnings(g, s));

@@ -119,7 +119,8 @@ class softmax_weight {
     series = 1031764991U - (rest * series >> 32);
     series = 2977044472U - (rest * series >> 32);
     series = (std::uint64_t{1} << 32) - (rest * series >> 32);
-    return (sixteenths[sixteenth] * series) >> (23 + whole);  // 2^31 * 2^32 -> 2^40
+    return (sixteenths[static_cast<std::size_t>(sixteenth)] * series) >>
+           (23 + whole);  // 2^31 * 2^32 -> 2^40
   }
 
  private:

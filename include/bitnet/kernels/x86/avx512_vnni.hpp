@@ -56,6 +56,9 @@ struct dots {
     for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
       __m512i codes = load_line(line);
       BITNET_KEEP_ORDER(codes);  // one load, not one for each use
+      // One token reads from several places; many are at one line for too long to be seen as a
+      // stream that crosses pages.
+      if constexpr (T > 1) prefetch(line + line_prefetch);
       BITNET_UNROLL
       for (std::size_t p = 0; p < planes; ++p) {
         const __m512i now = E == quant::encoding::binary     ? bits(line, p)

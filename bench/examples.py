@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures each example as its user would see it: compile time, size, memory and latency.
+
+Every program is compiled with a plain `g++ -std=c++20 -O2 -Iinclude` (CXX chooses another compiler),
+stripped, and run on MODEL. It prints a Markdown table; times are processor seconds for compiling
+and what the example itself says, or wall seconds of the whole process, for running.
+
+  python3 bench/examples.py examples/models/stories-ternary.gguf
+"""
+import argparse
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SENTENCES = "please go to the kitchen\nstop at once\nbring me the red cup\n"
+
+
+def readme_program():
+    """The first program of the README."""
+    text = (ROOT / "README.md").read_text(encoding="ascii")
+    return re.search(r"```cpp\n(.*?)```", text, re.S).group(1)
+
+
+def measure(command, text=""):
+    """Output, wall and processor seconds and peak resident bytes of a command."""
+    begin = time.monotonic()
+    with tempfile.TemporaryFile("w+") as source, tempfile.TemporaryFile("w+") as sink:
+        source.write(text)
+        source.seek(0)
+        process = subprocess.Popen(list(map(str, command)), stdin=source, stdout=sink,
+                                   stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        sink.seek(0)
+        said = sink.read()
+    if process.returncode != 0:
+        sys.exit(f"exit code {process.returncode} from {shlex.join(map(str, command))}\n{said}")
+    return said, time.monotonic() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+
+
+def latency(name, said, wall):
+    """What a user of the example waits for."""
+    found = {
+        "game_npc": (r"median (.*?) ms, 99.9th percentile (.*?) ms", "frame {} ms, 99.9 % {} ms"),
+        "robot_commands": (r", ([0-9.]+) ms at most", "{} ms a sentence at most"),
+        "embedding_host": (r"opened dynamically:.*?([0-9.]+) ms a token", "{} ms a token"),
+    }.get(name)
+    match = re.search(found[0], said, re.S) if found else None
+    return found[1].format(*match.groups()) if match else f"{wall:.2f} s, whole process"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--only", action="append", help="this example alone; several times")
+    options = parser.parse_args()
+    compiler = shlex.split(os.environ.get("CXX", "g++"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        tool = ROOT / "build/release/bin/bitnet"
+        if not tool.exists():
+            sys.exit("build/release/bin/bitnet is missing: cmake --preset release && "
+                     "cmake --build build/release")
+        bitnet, qwen3 = folder / "bitnet.gguf", folder / "qwen3.gguf"
+        measure([tool, "synth", "--shape", "tiny", "--type", "i2_s", "-o", bitnet])
+        measure([tool, "synth", "--shape", "tiny", "--arch", "qwen3", "--type", "q1_0", "-o", qwen3])
+        (folder / "first_program.cpp").write_text(readme_program(), encoding="ascii")
+        example = ROOT / "examples"
+        no_exceptions = ["-fno-exceptions", "-fno-rtti"]
+        programs = [
+            ("first_program", folder / "first_program.cpp", [], [options.model], ""),
+            ("game_npc", example / "game_npc/main.cpp", no_exceptions, [options.model, "300"], ""),
+            ("robot_commands", example / "robot_commands/main.cpp", [], [options.model],
+             SENTENCES),
+            ("embedding_host", example / "embedding_host/main.cpp", no_exceptions,
+             [bitnet, qwen3, options.model], ""),
+            ("custom_architecture", example / "custom_architecture/main.cpp", [], [], ""),
+            ("custom_format", example / "custom_format/main.cpp", [], [], ""),
+        ]
+        print("| example | compiling, s | compiler's memory | program, stripped | memory | latency |")
+        print("|---|---|---|---|---|---|")
+        for name, source, flags, arguments, text in programs:
+            if options.only and name not in options.only:
+                continue
+            program = folder / name
+            _, _, seconds, compiler_peak = measure(
+                [*compiler, "-std=c++20", "-O2", *flags, "-I", ROOT / "include", "-I", example,
+                 source, "-o", program, "-pthread"])
+            measure(["strip", program])
+            said, wall, _, peak = measure([program, *arguments], text)
+            print(f"| {name} | {seconds:.0f} | {compiler_peak / 1e9:.2f} GB | "
+                  f"{program.stat().st_size / 1e6:.2f} MB | {peak / 1e6:.0f} MB | "
+                  f"{latency(name, said, wall)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

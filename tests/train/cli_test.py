@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bitnet-train from outside: python3 cli_test.py BITNET_TRAIN BITNET."""
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cli"))
+import app  # noqa: E402  # lies beside the tests of the other program
+
+BITNET = app.DATA  # the second argument
+SHAPE = ["--vocab", "300", "--dim", "128", "--heads", "2", "--kv-heads", "1", "--layers", "1",
+         "--ffn", "128", "--batch", "4", "--length", "32", "--warmup", "5", "--sample-every", "0",
+         "--eval-every", "10", "--held-out", "0.2"]
+
+
+class Train(app.Case):
+    def setUp(self):
+        super().setUp()
+        words = random.Random(1)
+        names, verbs, things = ["Tom", "Lily", "Ben"], ["saw", "had", "ate"], ["cake", "toy", "dog"]
+        stories = ["\n".join(f"{words.choice(names)} {words.choice(verbs)} a {words.choice(things)}."
+                             for _ in range(8)) for _ in range(60)]
+        self.text = self.folder / "text.txt"
+        self.text.write_text("\n<|endoftext|>\n".join(stories) + "\n<|endoftext|>\n")
+
+    def train(self, name, *options, steps=30, code=0):
+        path = self.folder / name
+        out, errors = app.run(self.text, "-o", path, "--steps", steps, *SHAPE, *options, code=code)
+        return path, out, errors
+
+    def test_help(self):
+        out, errors = app.run("--help")
+        self.assertEqual(errors, "")
+        for word in ("--quantizer", "--minutes", "--resume", "Example:", "Exit codes"):
+            self.assertIn(word, out)
+
+    def test_usage_errors(self):
+        out = self.folder / "x.gguf"
+        cases = [[], [self.text], [self.text, "-o", out], ["-o", out, "--steps", "3"],
+                 [self.text, "-o", out, "--steps", "3", "--quantizer", "nonsense"],
+                 [self.text, "-o", out, "--steps", "3", "--arch", "nonsense"],
+                 [self.text, "-o", out, "--steps", "3", "--vocab", "100"],
+                 [self.text, "-o", out, "--steps", "3", "--minutes", "3"],
+                 [self.text, "-o", out, "--steps", "3", *SHAPE, "--dim", "100", "--heads", "3"],
+                 [self.text, "-o", out, "--steps", "3", *SHAPE, "--dim", "96"],
+                 [self.text, "-o", out, "--steps", "3", *SHAPE, "--lr", "-1"],
+                 [self.text, "-o", out, "--steps", "3", *SHAPE, "--type", "nonsense"],
+                 [self.text, "-o", out, "--steps", "3", *SHAPE, "--separator", "nowhere"]]
+        for arguments in cases:
+            _, errors = app.run(*arguments, code=2)
+            self.assertTrue(errors.strip(), arguments)
+        self.assertFalse(out.exists())
+        app.run(self.folder / "absent.txt", "-o", out, "--steps", "3", code=3)
+        app.run(self.text, "-o", self.folder / "no" / ("x" * 300), "--steps", "3", code=3)
+
+    def test_learns_and_writes_a_model_that_runs(self):
+        plot = self.folder / "losses.svg"
+        path, out, errors = self.train("model.gguf", "--plot", plot, "--prompt", "Tom", steps=60)
+        self.assertIn("Tom", out)
+        rows = (self.folder / "model.gguf.run" / "losses.csv").read_text().splitlines()
+        self.assertEqual(rows[0], "step,train,valid,seconds")
+        losses = [float(row.split(",")[2]) for row in rows[1:]]
+        self.assertEqual(len(losses), 6)
+        self.assertLess(losses[-1], 0.8 * losses[0])
+        self.assertIn("held-out loss", errors)
+        self.assertTrue(plot.read_text().startswith("<svg"))
+        done = subprocess.run([BITNET, "run", "-m", path, "-p", "Tom", "-n", "8", "--temp", "0"],
+                              capture_output=True, timeout=300, check=True)
+        self.assertTrue(done.stdout.startswith(b"Tom"))
+
+    def test_quantizers_architectures_and_types(self):
+        sizes = {}
+        for quantizer in ("ternary", "binary", "centered-binary", "grouped-ternary",
+                          "grouped-binary", "none", "mine"):
+            path, _, _ = self.train(f"{quantizer}.gguf", "-q", quantizer, steps=2)
+            sizes[quantizer] = path.stat().st_size
+        self.assertLess(sizes["binary"], sizes["ternary"])
+        self.assertLess(sizes["ternary"], sizes["none"])
+        for architecture in ("bitnet", "llama", "qwen3"):
+            self.train(f"{architecture}.gguf", "-a", architecture, "-q", "binary", steps=2)
+        path, _, _ = self.train("f16.gguf", "-q", "none", "--type", "f16", steps=2)
+        self.assertLess(path.stat().st_size, sizes["none"])
+
+    def test_the_same_command_gives_the_same_bytes_with_any_threads(self):
+        one, _, _ = self.train("one.gguf", "--name", "x")
+        two, _, _ = self.train("two.gguf", "--name", "x", "--threads", "3")
+        self.assertEqual(one.read_bytes(), two.read_bytes())
+        other, _, _ = self.train("other.gguf", "--name", "x", "--seed", "2")
+        self.assertNotEqual(one.read_bytes(), other.read_bytes())
+
+    def stop(self, name, with_signal, steps):
+        """Ends a run by a signal once it has a checkpoint of its own; returns its exit code."""
+        path = self.folder / name
+        checkpoint = self.folder / f"{name}.run" / "checkpoint"
+        process = subprocess.Popen(
+            [app.APP, self.text, "-o", path, "--steps", str(steps), *SHAPE,
+             "--checkpoint-minutes", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + 120
+        while not checkpoint.exists():
+            self.assertLess(time.monotonic(), end)
+            self.assertIsNone(process.poll())
+            time.sleep(0.005)
+        process.send_signal(with_signal)
+        process.wait(timeout=120)
+        return path, process.returncode
+
+    def test_a_killed_run_goes_on_with_the_same_bits(self):
+        steps = 400
+        whole, _, _ = self.train("whole.gguf", steps=steps)
+        for name, kill, code in (("killed.gguf", signal.SIGKILL, -signal.SIGKILL),
+                                 ("stopped.gguf", signal.SIGINT, 6)):
+            path, returned = self.stop(name, kill, steps)
+            self.assertEqual(returned, code)
+            # Other options would be another run.
+            _, _, errors = self.train(name, "--resume", "--lr", "0.001", steps=steps, code=2)
+            self.assertIn("--resume", errors)
+            _, _, errors = self.train(name, "--resume", steps=steps)
+            self.assertIn("going on at step", errors)
+            self.assertEqual(path.read_bytes(), whole.read_bytes())
+
+    def test_damaged_checkpoint(self):
+        self.train("model.gguf", steps=5)
+        checkpoint = self.folder / "model.gguf.run" / "checkpoint"
+        data = bytearray(checkpoint.read_bytes())
+        data[len(data) // 2] ^= 1
+        checkpoint.write_bytes(data)
+        _, _, errors = self.train("model.gguf", "--resume", steps=5, code=3)
+        self.assertIn("checksum", errors)
+
+    def test_session_limit(self):
+        path, _, errors = self.train("model.gguf", "--session-minutes", "0.01", steps=1000000)
+        self.assertIn("--resume goes on", errors)
+        self.assertTrue(path.exists())
+
+    def test_plot_of_earlier_runs(self):
+        self.train("a.gguf", steps=10)
+        self.train("b.gguf", "-q", "binary", steps=10)
+        plot = self.folder / "both.svg"
+        app.run("--plot", plot, "--compare", f"A={self.folder / 'a.gguf.run' / 'losses.csv'}",
+                "--compare", f"B={self.folder / 'b.gguf.run' / 'losses.csv'}")
+        text = plot.read_text()
+        self.assertIn(">A</text>", text)
+        self.assertIn(">B</text>", text)
+
+
+if __name__ == "__main__":
+    app.main()
