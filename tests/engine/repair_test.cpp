@@ -153,9 +153,6 @@ owned whole_bitnet() {
   return whole_copy(edited(d.meta(), edits).meta());
 }
 
-}  // namespace repair_test
-using namespace repair_test;
-
 TEST_CASE("files that are right stay as they are") {
   for (const char* name :
        {"bitnet-tq1_0", "bitnet-tq2_0-scale", "llama-f16", "llama-q4_0", "llama-q4_k",
@@ -524,3 +521,5 @@ TEST_CASE("a model in two parts becomes one file") {
   CHECK(one->find("first")->data[0] == std::byte{1});
   CHECK(one->find("second")->data[1] == std::byte{2});
 }
+
+}  // namespace repair_test
