@@ -91,9 +91,9 @@ check release
 # The build above shows each file alone; from here on the larger folders of tests are one file each.
 together=ON
 
-# The command line app, convert and every example are part of it. Of the models with random weights
-# examples.robot_commands asks two.
-build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF
+# The command line app, the trainer and every example are part of it; of the models with random
+# weights examples.robot_commands asks two.
+build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TRAIN_NATIVE=OFF
 check asan -LE "$not_again"
 
 build tsan tsan tests_with_threads -DBITNET_BUILD_BENCHMARKS=OFF
@@ -117,7 +117,7 @@ check native -L 'isa|kernels|nn|engine' -LE "$not_again"
 # include is the same for GCC, and so are the examples' outputs.
 build clang release all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
   -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON \
-  -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG"
+  -DBITNET_TRAIN_NATIVE=OFF -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG"
 check clang -LE "lint|full|headers|integration"
 check clang -L copies
 

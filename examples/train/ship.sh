@@ -76,10 +76,9 @@ count=0
 for model in $models; do count=$((count + 1)); done
 each=$((threads / count))
 [ "$each" -gt 0 ] || each=1
-# Work comes in pieces of 256 tokens, so a step of 2048 tokens is 8 of them.
-for even in 8 4 2 1; do
-  [ "$each" -lt "$even" ] || { each=$even; break; }
-done
+# A row of a batch is a piece of work, so the rows of a step, about eight, are a multiple of the
+# threads.
+batch=$(((7 + each) / each * each))
 
 train() { # train MODEL RATE options
   name=$1 rate=$2
@@ -90,7 +89,7 @@ train() { # train MODEL RATE options
   exec "$program" "$out/train.txt" --valid "$out/held-out.txt" -o "$out/stories-$name.gguf" \
     --name "TinyStories $name" --minutes "$minutes" --threads "$each" --resume --lr "$rate" \
     --arch bitnet-b1.58 --vocab 1792 --dim 256 --layers 6 --heads 8 --kv-heads 4 --ffn 512 \
-    --embedding q8_0 --batch 8 --length 256 --warmup 200 --seed 1 --eval-every 250 \
+    --embedding q8_0 --batch "$batch" --length 256 --warmup 200 --seed 1 --eval-every 250 \
     --sample-every 2000 --checkpoint-minutes 1 "$@" \
     >>"$out/$name.samples.txt" 2>>"$out/$name.log"
 }

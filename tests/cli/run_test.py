@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generation: determinism, limits, stops, chat, and text of a trained model."""
 import json
+import pathlib
+import re
 
 import app
+
+MODELS = pathlib.Path(__file__).resolve().parents[2] / "examples/models"
 
 
 class Run(app.Case):
@@ -130,6 +134,20 @@ class Run(app.Case):
         self.assertIn("forgotten", errors)
         app.run(*arguments, "-c", "16", stdin=b"far too much to say at once " * 9, code=1)
         app.run(*arguments, "--json", stdin=b"hi\n", code=2)
+
+    def test_models_that_come_along_tell_the_stories_of_their_card(self):
+        card = (MODELS / "README.md").read_text(encoding="ascii")
+        stories = re.findall(r"((?:^>.*\n?)+)", card, re.M)
+        commands = re.findall(r"^(?:`bitnet run -m |The same of `)(.*?\.gguf).*?--seed (\d+)`:$",
+                              card, re.M)
+        self.assertEqual(len(commands), 2)
+        self.assertEqual(len(stories), 2)
+        for (model, seed), story in zip(commands, stories):
+            told, _ = app.run("run", "-m", MODELS / model, "-p", "Once upon a time", "--temp",
+                              "0.4", "--top-p", "0.9", "--repeat-penalty", "1.08", "--seed", seed,
+                              "-n", "240")
+            lines = [line[1:].strip() for line in story.splitlines()]
+            self.assertEqual([line.strip() for line in told.splitlines()], lines)
 
     def test_trained_model(self):
         golden = app.shared("models/bitllama2/golden_3M_greedy.json")

@@ -4,8 +4,8 @@
 
 #include "engine/support.hpp"
 
-#include <cstdlib>
 #include <map>
+#include <new>
 
 namespace testing {
 
@@ -13,13 +13,13 @@ namespace testing {
 class host_memory {
  public:
   ~host_memory() {
-    for (const auto& [p, bytes] : blocks_) std::free(p);
+    for (const auto& [p, bytes] : blocks_) ::operator delete(p, line);
   }
 
   void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
     sound = sound && bytes != 0 && bytes % alignment == 0 && alignment == bitnet::cache_line;
     if (requests++ == refuse_at) return nullptr;
-    void* p = std::aligned_alloc(alignment, bytes);
+    void* p = ::operator new(bytes, line, std::nothrow);
     blocks_.emplace(p, bytes);
     now += bytes;
     peak = std::max(peak, now);
@@ -31,7 +31,7 @@ class host_memory {
     if (block == blocks_.end()) return;
     blocks_.erase(block);
     now -= bytes;
-    std::free(p);
+    ::operator delete(p, line);
   }
 
   std::size_t requests = 0;
@@ -41,6 +41,7 @@ class host_memory {
   bool sound = true;  ///< every call kept the provider's contract
 
  private:
+  static constexpr std::align_val_t line{bitnet::cache_line};
   std::map<void*, std::size_t> blocks_;
 };
 

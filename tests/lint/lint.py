@@ -53,6 +53,7 @@ FORBIDDEN = [
      r"|exception|typeinfo|any|print|csignal|csetjmp|locale)>", "such header"),
     (r"\b(srand|rand)\s*\(", "global mutable state"),
     (r"\busing\s+namespace\b", "using-directives in headers"),
+    (r"\b(near|far|small|interface|hyper)\b", "names that windows.h defines"),
 ]
 # Constructs that only some compilers have. They may stand in the files of GNU_ALLOWED.
 GNU_ONLY = [

@@ -54,10 +54,10 @@ namespace quant {
     const f16 h = to_f16(*step / parts);
     if (h.bits != 0 && to_float(h) * parts == *step) return h;
   }
-  const f16 near = to_f16(*step);
-  const unsigned exponent = near.bits >> 10U;
+  const f16 nearest = to_f16(*step);
+  const unsigned exponent = nearest.bits >> 10U;
   if (exponent == 0 || exponent == 31) return std::nullopt;  // too coarse, or infinite
-  return near;
+  return nearest;
 }
 
 /// Whether a block decodes to just these values.

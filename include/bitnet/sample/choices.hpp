@@ -13,6 +13,7 @@
 #include <numeric>
 #include <span>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 BITNET_NAMESPACE_BEGIN
@@ -58,8 +59,9 @@ class choices {
   void build(std::span<const std::string_view> strings) {
     std::vector<std::uint32_t> order(strings.size());
     std::iota(order.begin(), order.end(), 0U);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::uint32_t a, std::uint32_t b) { return strings[a] < strings[b]; });
+    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+      return std::tie(strings[a], a) < std::tie(strings[b], b);
+    });
     std::vector<std::uint32_t> path{0};
     nodes_.push_back({0, none, 0});
     std::string_view before;

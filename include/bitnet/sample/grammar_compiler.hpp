@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -42,9 +43,10 @@ class grammar::compiler {
       g.first_arc_.push_back(static_cast<std::uint32_t>(g.arcs_.size()));
       for (const auto& a : states_.from(s))
         if (a.kind == arc_kind::byte) g.arcs_.push_back({a.to, a.low, a.high});
-      std::stable_sort(g.arcs_.begin() + static_cast<std::ptrdiff_t>(g.first_arc_.back()),
-                       g.arcs_.end(),
-                       [](const byte_arc& a, const byte_arc& b) { return a.low < b.low; });
+      std::sort(g.arcs_.begin() + static_cast<std::ptrdiff_t>(g.first_arc_.back()), g.arcs_.end(),
+                [](const byte_arc& a, const byte_arc& b) {
+                  return std::tie(a.low, a.high, a.to) < std::tie(b.low, b.high, b.to);
+                });
       g.first_beginning_.push_back(static_cast<std::uint32_t>(g.beginnings_.size()));
       if (wanted[s]) BITNET_CHECK(find_beginnings(g, s));
     }

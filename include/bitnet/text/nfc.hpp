@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,6 +68,16 @@ inline void decompose(char32_t code, std::vector<char32_t>& out) {
   return static_cast<char32_t>(*found & 0x1FFFFFU);
 }
 
+/// Puts a run of marks in canonical order: by class, and within a class as they are.
+inline void order_marks(std::span<char32_t> run) {
+  if (run.size() < 2) return;
+  std::vector<std::uint64_t> keys(run.size());  // class, place, code point
+  for (std::size_t i = 0; i < run.size(); ++i)
+    keys[i] = std::uint64_t{combining_class(run[i])} << 56 | std::uint64_t{i} << 21 | run[i];
+  std::sort(keys.begin(), keys.end());
+  for (std::size_t i = 0; i < run.size(); ++i) run[i] = static_cast<char32_t>(keys[i] & 0x1FFFFFU);
+}
+
 }  // namespace unicode
 
 /// `text` in normalization form C; bytes that are no UTF-8 stay as they are. The result is `text`
@@ -82,11 +93,7 @@ inline void decompose(char32_t code, std::vector<char32_t>& out) {
     for (std::size_t i = 0; i < codes.size();) {  // canonical order within runs of marks
       std::size_t end = i;
       while (end < codes.size() && unicode::combining_class(codes[end]) != 0) ++end;
-      std::stable_sort(codes.begin() + static_cast<std::ptrdiff_t>(i),
-                       codes.begin() + static_cast<std::ptrdiff_t>(end),
-                       [](char32_t a, char32_t b) {
-                         return unicode::combining_class(a) < unicode::combining_class(b);
-                       });
+      unicode::order_marks(std::span{codes}.subspan(i, end - i));
       i = end + 1;
     }
     std::size_t size = 0;  // composed so far
