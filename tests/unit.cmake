@@ -110,6 +110,13 @@ function(bitnet_unit_tests)
   add_library(bitnet_test_main OBJECT main.cpp)
   target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings bitnet_test_mode)
   bitnet_settings(bitnet_test_main)
+  # Kernels and architectures, compiled once and not for speed.
+  add_library(bitnet_test_implementation OBJECT EXCLUDE_FROM_ALL
+    "${PROJECT_SOURCE_DIR}/cmake/implementation.cpp")
+  target_link_libraries(bitnet_test_implementation
+    PRIVATE bitnet_test_settings bitnet_test_mode)
+  target_compile_definitions(bitnet_test_implementation PRIVATE BITNET_SEPARATE)
+  bitnet_settings(bitnet_test_implementation)
   add_custom_target(tests_with_threads) # what the entries labelled `threads` run
 
   file(GLOB sources CONFIGURE_DEPENDS RELATIVE "${CMAKE_CURRENT_SOURCE_DIR}" */*_test.cpp)
@@ -135,10 +142,8 @@ function(bitnet_unit_tests)
     list(FILTER layer_sources INCLUDE REGEX "^${layer}/")
     set(program test_${layer})
     add_executable(${program} ${layer_sources})
-    if(layer STREQUAL "engine") # whose files all open models: compiled once, and not for speed
-      target_sources(${program} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/implementation.cpp")
-      set_source_files_properties("${PROJECT_SOURCE_DIR}/cmake/implementation.cpp" PROPERTIES
-        SKIP_UNITY_BUILD_INCLUSION ON)
+    if(layer MATCHES "^(engine|train)$") # whose files open models
+      target_link_libraries(${program} PRIVATE bitnet_test_implementation)
       target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
     endif()
     target_link_libraries(${program} PRIVATE bitnet_test_settings)

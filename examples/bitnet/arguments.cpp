@@ -4,6 +4,7 @@
 
 #include "commands.hpp"
 #include "failure.hpp"
+#include "types.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -91,7 +92,8 @@ CLI::App* add_command(CLI::App& app, request& r, const char* name, const char* h
   auto o = std::make_shared<Options>();
   auto* sub = app.add_subcommand(name, help);
   options(*sub, *o);
-  sub->footer(exit_code_help);
+  const std::string footer = sub->get_footer();
+  sub->footer((footer.empty() ? "" : footer + "\n\n") + exit_code_help);
   sub->callback([&r, o, command] { r.command = [o, command] { command(*o); }; });
   return sub;
 }
@@ -235,9 +237,9 @@ void synth_arguments(CLI::App& app, synth_options& o) {
       ->check(CLI::IsMember({"2b4t", "bonsai-1.7b", "tiny"}))
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--type", o.type,
-                 "Type of the matrices: i2_s, tq1_0, tq2_0, iq1_bn, iq2_bn, q1_0, q2_0, q4_0, "
-                 "q8_0, q6_k, f16, bf16, f32 (default: i2_s, for bonsai-1.7b q1_0)")
+  app.add_option(
+         "--type", o.type,
+         "Type of the matrices: " + written_type_names() + " (default: i2_s, for bonsai-1.7b q1_0)")
       ->type_name("TYPE");
   app.add_option("--arch", o.architecture,
                  "Architecture: bitnet-b1.58, bitnet, llama, qwen3 (default: the shape's own)")
@@ -279,9 +281,7 @@ void quantize_arguments(CLI::App& app, quantize_command_options& o) {
       ->required()
       ->type_name("FILE");
   add_force(app, o.force);
-  app.add_option("--type", o.type,
-                 "Type of the matrices: f32, f16, bf16, q8_0, q6_k, q4_0, tq1_0, tq2_0, i2_s, "
-                 "iq1_bn, iq2_bn, q1_0, q2_0, q2_0_g128")
+  app.add_option("--type", o.type, "Type of the matrices: " + written_type_names())
       ->required()
       ->type_name("TYPE");
   app.add_option("--embedding", o.embedding,
@@ -314,9 +314,8 @@ void convert_arguments(CLI::App& app, convert_options& o) {
       ->type_name("DIR");
   app.add_option("-o,--output", o.output, "File to write (GGUF)")->required()->type_name("FILE");
   app.add_option("--type", o.type,
-                 "Type of the blocks' matrices: i2_s, tq1_0, tq2_0, iq1_bn, iq2_bn, q1_0, q2_0, "
-                 "q4_0, q8_0, f16, bf16, f32, ... (default: i2_s for ternary models, for others "
-                 "what the folder has)")
+                 "Type of the blocks' matrices: " + written_type_names() +
+                     " (default: i2_s for ternary models, for others what the folder has)")
       ->type_name("TYPE");
   app.add_option("--embedding", o.embedding,
                  "Type of the token embedding (default: what the folder has)")
@@ -341,6 +340,59 @@ void convert_arguments(CLI::App& app, convert_options& o) {
       "training), and plain weights (as they are,\nor as --type says; how far each tensor moved is "
       "reported). Nothing is guessed: what a GGUF file cannot say or\nthis program cannot run is "
       "refused by name. One tensor's piece is in memory at a time.");
+}
+
+void repair_arguments(CLI::App& app, repair_command_options& o) {
+  app.add_option("input", o.input,
+                 "Model or vocabulary file (GGUF), or the first part of a split one")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("output,-o,--output", o.output, "File to write (GGUF); never the input")
+      ->type_name("FILE");
+  app.add_flag("-n,--dry-run", o.dry_run, "Show what would change and write nothing");
+  add_force(app, o.force);
+  app.add_option("--pre", o.pre,
+                 "Pre-tokenizer: llama-bpe, falcon3, falcon_e, qwen2, qwen35, gpt-2, default")
+      ->type_name("NAME");
+  app.add_option("--chat-template", o.chat_template,
+                 "Chat template: the name of a format (chatml, llama2, llama3, bitnet, falcon3, "
+                 "falcon_e), or a file with a template")
+      ->type_name("NAME");
+  const auto token = [&](const char* name, std::string& value, const char* what) {
+    app.add_option(name, value, what)->type_name("TOKEN");
+  };
+  token("--bos", o.bos, "Token that begins texts: its number or text; none: leave the key out");
+  token("--eos", o.eos, "Token that ends texts");
+  token("--eot", o.eot, "Token that ends a turn of a chat");
+  token("--unk", o.unk, "Token for what the vocabulary cannot say");
+  token("--pad", o.pad, "Token to fill with");
+  const auto either = [&](const std::string& name, std::optional<bool>& value, const char* what) {
+    auto* yes = app.add_flag_callback(
+        "--" + name, [&value] { value = true; }, what);
+    app.add_flag_callback(
+           "--no-" + name, [&value] { value = false; }, "The opposite")
+        ->excludes(yes);
+  };
+  either("add-bos", o.add_bos, "Texts begin with BOS");
+  either("add-eos", o.add_eos, "Texts end with EOS");
+  const auto keys = [&](const char* name, std::vector<std::string>& value, const char* what) {
+    return app.add_option(name, value, what)->take_all()->expected(1);
+  };
+  keys("--set", o.set,
+       "Set any key; types are string, bool, u8 to u64, i8 to i64, f32, f64. May be given several "
+       "times")
+      ->type_name("KEY=TYPE:VALUE");
+  keys("--remove", o.remove, "Leave a key out; may be given several times")->type_name("KEY");
+  add_json(app, o.json);
+  app.footer(
+      "Finds what published files are known to lack or to have wrong: the pre-tokenizer, the chat "
+      "template, ids of\nspecial tokens, whether texts begin with BOS, types of special tokens, "
+      "the "
+      "activation of BitNet-b1.58-2B-4T.\nIt says what it changes and what proves it; what the "
+      "file "
+      "does not decide it asks for, by option, and then writes\nnothing (exit code 1). Where "
+      "nothing "
+      "is wrong it says so and writes nothing (0). Tensors are copied as they are.");
 }
 
 }  // namespace
@@ -369,6 +421,8 @@ request parse(int argc, char** argv) {
               quantize_arguments);
   add_command(app, r, "convert", "Make a model file from a Hugging Face folder", convert,
               convert_arguments);
+  add_command(app, r, "repair", "Write a model with missing and wrong metadata put right", repair,
+              repair_arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

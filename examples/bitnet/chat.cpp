@@ -36,7 +36,9 @@ void answer(chat& talk, const session& s) {
 bitnet::text::chat_format chat_format_of(const bitnet::dynamic_model& model) {
   const auto format = check(bitnet::chat_format_of(model.document()), "--chat");
   if (format == bitnet::text::chat_format::plain)
-    note("note: the file names no chat format, so messages are used as plain text");
+    note(
+        "note: the file names no chat format, so messages are used as plain text; `bitnet repair "
+        "--chat-template` gives it one");
   return format;
 }
 

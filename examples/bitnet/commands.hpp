@@ -157,6 +157,21 @@ struct convert_options {
   bool json = false;
 };
 
+/// Tokens by number or text; see bitnet::repair_options.
+struct repair_command_options {
+  std::string input;
+  std::string output;  ///< may be empty with dry_run
+  std::string pre;
+  std::string chat_template;  ///< name of a format, or a file
+  std::string bos, eos, eot, unk, pad;
+  std::optional<bool> add_bos, add_eos;
+  std::vector<std::string> set;     ///< KEY=TYPE:VALUE
+  std::vector<std::string> remove;  ///< keys
+  bool dry_run = false;
+  bool force = false;
+  bool json = false;
+};
+
 void run(const run_options& options);
 void tokenize(const tokenize_options& options);
 void logits(const logits_options& options);
@@ -167,5 +182,6 @@ void synth(const synth_options& options);
 void tile(const tile_options& options);
 void quantize(const quantize_command_options& options);
 void convert(const convert_options& options);
+void repair(const repair_command_options& options);
 
 }  // namespace cli

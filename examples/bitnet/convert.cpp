@@ -4,6 +4,7 @@
 #include "failure.hpp"
 #include "output.hpp"
 #include "terminal.hpp"
+#include "types.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -13,17 +14,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 
 namespace cli {
 namespace {
 
 namespace from_hf = bitnet::convert;
-
-std::optional<bitnet::gguf::tensor_type> type_of(const std::string& name) {
-  if (name.empty()) return std::nullopt;
-  return check(from_hf::find_packed_type(name), "cannot convert");
-}
 
 /// Last part of a path, "." and a slash at its end apart.
 std::string folder_name(const std::string& path) {
@@ -34,7 +29,8 @@ std::string folder_name(const std::string& path) {
 
 from_hf::options library_options(const convert_options& o) {
   from_hf::options out;
-  out.types = {type_of(o.type), type_of(o.embedding), type_of(o.head)};
+  out.types = {written_type_if_named(o.type), written_type_if_named(o.embedding),
+               written_type_if_named(o.head)};
   out.name = o.name.empty() ? folder_name(o.input) : o.name;
   out.pre = o.pre;
   if (!o.pre.empty())

@@ -80,7 +80,7 @@ class failure : public std::runtime_error {
     case errc::wrong_type:
     case errc::shape:
       return "the file is damaged or was written by a faulty converter; `bitnet inspect` shows "
-             "what is in it";
+             "what is in it, `bitnet repair` corrects known faults of its metadata";
     case errc::unsupported:
     case errc::unknown:
       return "convert the model to a form that is supported, or use another one";

@@ -8,6 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <bitnet/engine/repair_model.hpp>
+
 #include <charconv>
 #include <map>
 
@@ -156,12 +158,23 @@ run_plan plan_run(const bitnet::gguf::document& document, const inspect_options&
   return plan;
 }
 
+/// Keys of the metadata that `bitnet repair` would change or ask about; none where it is refused.
+std::vector<std::string> keys_to_repair(const bitnet::gguf::document& document) {
+  std::vector<std::string> keys;
+  const auto found = bitnet::plan_repair(document.meta());
+  if (!found) return keys;
+  for (const auto& c : found->changes) keys.push_back(c.key);
+  for (const auto& q : found->open) keys.push_back(q.key);
+  return keys;
+}
+
 struct report {
   std::uint64_t file_bytes = 0;
   std::map<std::string_view, type_total> types;
   type_total all;
   std::vector<tensor_stats> stats;  ///< empty, or one for each tensor
   std::vector<std::size_t> suspicious;
+  std::vector<std::string> repair;
   run_plan plan;
 };
 
@@ -177,6 +190,7 @@ json to_json(const bitnet::gguf::document& document, const report& r,
   out["bits_per_weight"] = bits(r.all.bytes, r.all.weights);
   json& meta = out["metadata"] = json::object();
   for (const auto& entry : document.meta()) meta[std::string{entry.key}] = value_json(entry.value);
+  out["repair"] = r.repair;
   json& types = out["types"] = json::object();
   for (const auto& [name, t] : r.types)
     types[std::string{name}] = {{"tensors", t.tensors},
@@ -245,6 +259,11 @@ std::string to_text(const bitnet::gguf::document& document, const report& r,
   for (const auto& entry : document.meta())
     out += "  " + padded(entry.key, 40) + ' ' + value_text(entry.value) + '\n';
 
+  if (!r.repair.empty()) {
+    out += "missing or wrong there (`bitnet repair` says why, and writes a corrected copy)\n";
+    for (const std::string& key : r.repair) out += "  " + padded(key, 0) + '\n';
+  }
+
   out += "\ntensors (" + std::to_string(r.all.tensors) + ")\n";
   if (options.tensors)
     for (std::size_t i = 0; i < document.tensors().size(); ++i)
@@ -298,6 +317,7 @@ void inspect(const inspect_options& options) {
   const auto document =
       check(bitnet::gguf::open(options.path), "cannot open " + cli::quoted(options.path));
   r.file_bytes = size_of_file(document);
+  r.repair = keys_to_repair(document);
   for (const auto* t : document.tensors()) {
     for (type_total* total : {&r.types[bitnet::gguf::name_of(t->type)], &r.all}) {
       ++total->tensors;

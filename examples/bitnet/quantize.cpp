@@ -4,6 +4,7 @@
 #include "failure.hpp"
 #include "output.hpp"
 #include "terminal.hpp"
+#include "types.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -17,25 +18,6 @@ namespace cli {
 namespace {
 
 using bitnet::gguf::tensor_type;
-
-constexpr tensor_type types[] = {tensor_type::f32,    tensor_type::f16,      tensor_type::bf16,
-                                 tensor_type::q8_0,   tensor_type::q6_k,     tensor_type::q4_0,
-                                 tensor_type::tq1_0,  tensor_type::tq2_0,    tensor_type::i2_s,
-                                 tensor_type::iq1_bn, tensor_type::iq2_bn,   tensor_type::q1_0,
-                                 tensor_type::q2_0,   tensor_type::q2_0_g128};
-
-tensor_type type_named(const std::string& name) {
-  std::string known;
-  for (const tensor_type t : types) {
-    if (bitnet::gguf::name_of(t) == name) return t;
-    if (!known.empty()) known += ", ";
-    known += bitnet::gguf::name_of(t);
-  }
-  usage_error(cli::quoted(name) + " is no type that can be written; choose one of " + known);
-}
-std::optional<tensor_type> type_if_named(const std::string& name) {
-  return name.empty() ? std::nullopt : std::optional{type_named(name)};
-}
 
 /// All converted tensors together.
 struct totals {
@@ -91,10 +73,10 @@ nlohmann::ordered_json tensor_json(const bitnet::quantized_tensor& t) {
 
 void quantize(const quantize_command_options& options) {
   bitnet::quantize_options wanted;
-  wanted.matrices = type_named(options.type);
-  wanted.embedding = type_if_named(options.embedding);
-  wanted.head = type_if_named(options.head);
-  wanted.fallback = type_if_named(options.fallback);
+  wanted.matrices = written_type(options.type);
+  wanted.embedding = written_type_if_named(options.embedding);
+  wanted.head = written_type_if_named(options.head);
+  wanted.fallback = written_type_if_named(options.fallback);
   wanted.i2_s_arm = options.i2_s_arm;
   refuse_existing(options.output, options.force);
 

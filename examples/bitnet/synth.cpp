@@ -5,6 +5,7 @@
 #include "synth_vocabulary.hpp"
 #include "synth_weights.hpp"
 #include "terminal.hpp"
+#include "types.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -192,8 +193,8 @@ void synth(const synth_options& options) {
                                          ? std::string_view{options.embedding}
                                      : s.embedding.empty() ? type
                                                            : s.embedding;
-  chosen_types types{weight_type(type), weight_type(embedding), {}};
-  if (!options.head.empty()) types.head = weight_type(options.head);
+  chosen_types types{written_type(type), written_type(embedding), {}};
+  if (!options.head.empty()) types.head = written_type(options.head);
 
   const stopwatch watch;
   bitnet::gguf::writer writer;

@@ -2,6 +2,8 @@
 // Words, merges and special tokens of synthetic vocabularies.
 #include "synth_vocabulary.hpp"
 
+#include <bitnet/text/chat_template.hpp>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -9,6 +11,8 @@
 
 namespace cli {
 namespace {
+
+namespace text = bitnet::text;
 
 constexpr std::string_view letters = "etaoinshrdlucmfwypvbgkjqxz";
 
@@ -92,15 +96,6 @@ std::vector<std::string> special_names(vocabulary_style style) {
   return names;
 }
 
-constexpr const char* bitnet_template =
-    "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] | "
-    "trim + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif "
-    "%}";
-constexpr const char* chatml_template =
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
-    "message['content'] + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|im_start|>assistant\\n' }}{% endif %}";
-
 }  // namespace
 
 synth_vocabulary make_vocabulary(vocabulary_style style, std::size_t size,
@@ -133,13 +128,13 @@ synth_vocabulary make_vocabulary(vocabulary_style style, std::size_t size,
     v.pre = "qwen2";
     v.bos = v.pad = first;
     v.eos = first + 2;
-    v.chat_template = chatml_template;
+    v.chat_template = text::chat_template_of(text::chat_format::chatml);
   } else {
     v.pre = "llama-bpe";
     v.bos = first;
     v.eos = v.pad = first + 1;
     v.add_bos = true;
-    v.chat_template = bitnet_template;
+    v.chat_template = text::chat_template_of(text::chat_format::bitnet);
   }
   return v;
 }

@@ -2,8 +2,6 @@
 // Random rows of every tensor type that `bitnet synth` writes.
 #include "synth_weights.hpp"
 
-#include "failure.hpp"
-
 #include <bitnet/core/half.hpp>
 #include <bitnet/quant/base3.hpp>
 
@@ -16,12 +14,6 @@ namespace cli {
 namespace {
 
 using bitnet::gguf::tensor_type;
-
-constexpr tensor_type types[] = {tensor_type::i2_s,   tensor_type::tq1_0,  tensor_type::tq2_0,
-                                 tensor_type::iq1_bn, tensor_type::iq2_bn, tensor_type::q1_0,
-                                 tensor_type::q2_0,   tensor_type::q4_0,   tensor_type::q8_0,
-                                 tensor_type::q6_k,   tensor_type::f16,    tensor_type::bf16,
-                                 tensor_type::f32};
 
 /// Bytes of ternary codes: `digits` of them drawn from {0, 1, 2} with equal chances.
 using byte_table = std::array<std::uint8_t, 243>;
@@ -144,6 +136,7 @@ void fill_block(const weight_recipe& recipe, row_random& r, std::span<std::byte>
       r.bytes(b.subspan(2));
       break;
     case tensor_type::q2_0:
+    case tensor_type::q2_0_g128:
       store(b, bitnet::to_f16(varied(scale, r)));
       r.entries(b.subspan(2), two_bit_bytes, two_bit_count);
       break;
@@ -179,16 +172,6 @@ void fill_block(const weight_recipe& recipe, row_random& r, std::span<std::byte>
 }
 
 }  // namespace
-
-tensor_type weight_type(std::string_view name) {
-  std::string known;
-  for (const tensor_type t : types) {
-    if (bitnet::gguf::name_of(t) == name) return t;
-    if (!known.empty()) known += ", ";
-    known += bitnet::gguf::name_of(t);
-  }
-  usage_error(quoted(name) + " is no type that synth can write; choose one of " + known);
-}
 
 std::size_t row_bytes(const weight_recipe& recipe) {
   const auto rule = bitnet::gguf::storage_of(recipe.type);

@@ -9,12 +9,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
 
 namespace cli {
-
-/// The type of that name, if random weights of it can be made; a usage failure otherwise.
-[[nodiscard]] bitnet::gguf::tensor_type weight_type(std::string_view name);
 
 /// What a random tensor looks like.
 struct weight_recipe {

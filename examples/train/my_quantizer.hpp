@@ -13,10 +13,11 @@
 struct my_quantizer {
   static constexpr std::string_view name = "mine";
   static constexpr auto format = bitnet::quant::format_id::i2_s;
+  static constexpr bool integers = true;  // -1, 0 and 1: layers multiply integers
 
   template <class T>
   static T quantize(bitnet::matrix_view<const T> w, bitnet::matrix_view<T> out) noexcept {
-    const T threshold = T(0.7) * bitnet::train::detail::mean_magnitude(w);
+    const T threshold = T(0.7) * bitnet::train::mean_magnitude(w);
     T sum = 0, kept = 0;
     for (std::size_t r = 0; r < w.rows; ++r)
       for (std::size_t i = 0; i < w.cols; ++i) {
@@ -26,6 +27,6 @@ struct my_quantizer {
         sum += keep ? std::abs(x) : T{0};
         kept += keep ? T{1} : T{0};
       }
-    return bitnet::train::detail::stored_scale(kept > T{0} ? sum / kept : T{0});
+    return bitnet::train::stored_scale(kept > T{0} ? sum / kept : T{0});
   }
 };

@@ -4,8 +4,9 @@
 
 #include "data.hpp"
 #include "export.hpp"
+#include "files.hpp"
 #include "history.hpp"
-#include "quantizers.hpp"
+#include "setup.hpp"
 
 #include "../bitnet/failure.hpp"
 #include "../bitnet/terminal.hpp"
@@ -17,54 +18,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 namespace trainer {
 namespace {
 
-namespace gguf = bitnet::gguf;
 namespace train = bitnet::train;
 
 using cli::check;
-
-train::architecture architecture_of(const std::string& name) {
-  using enum train::architecture;
-  for (const auto a : {bitnet_b158, bitnet_silu, llama, qwen3})
-    if (train::name_of(a) == name) return a;
-  cli::usage_error("unknown architecture " + cli::quoted(name));
-}
-
-train::weight_rounding<float> quantizer_of(const std::string& name) {
-  std::string known;
-  for (const named_quantizer& q : quantizers) {
-    if (q.name == name) return q.weights;
-    known += (known.empty() ? "" : ", ") + std::string{q.name};
-  }
-  cli::usage_error("unknown quantizer " + cli::quoted(name) + "; known: " + known);
-}
-
-train::model_config<float> model_of(const options& o, const dataset& d) {
-  if (o.heads == 0 || o.dim % o.heads != 0) cli::usage_error("--dim is no multiple of --heads");
-  bitnet::nn::hparams h;
-  h.dim = o.dim;
-  h.layers = o.layers;
-  h.heads = o.heads;
-  h.kv_heads = o.kv_heads;
-  h.head_dim = o.dim / o.heads;
-  h.ffn = o.ffn;
-  h.vocab = d.vocabulary.tokens.size();
-  h.context = o.length;
-  h.rope.base = static_cast<float>(o.rope_base);
-  auto config =
-      train::configured<float>(architecture_of(o.architecture), h, quantizer_of(o.quantizer));
-  if (o.embedding == "q8_0") config.embedding = bitnet::quant::format_id::q8_0;
-  if (o.embedding == "f32") config.embedding = bitnet::quant::format_id::f32;
-  return config;
-}
 
 std::string clock_text(double seconds) {
   const auto s = static_cast<std::int64_t>(std::max(0.0, std::min(seconds, 1e9)));
@@ -72,35 +36,6 @@ std::string clock_text(double seconds) {
   std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", static_cast<long long>(s / 3600),
                 static_cast<long long>(s / 60 % 60), static_cast<long long>(s % 60));
   return s < 3600 ? text + 2 : text;
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream in{path, std::ios::binary};
-  if (!in) throw cli::failure{cli::exit_code::file, "cannot read " + cli::quoted(path)};
-  return {std::istreambuf_iterator<char>{in}, {}};
-}
-
-void write_file(const std::string& path, std::span<const std::byte> bytes) {
-  const std::string doing = "writing " + cli::quoted(path);
-  auto sink = check(gguf::file_sink::create(path), doing);
-  check(sink.write(bytes), doing);
-  check(sink.commit(), doing);
-}
-void write_file(const std::string& path, const std::string& text) {
-  write_file(path, std::as_bytes(std::span{text}));
-}
-
-/// Writes the picture of `plot` and of the runs to compare.
-void plot_runs(const options& o, std::vector<train::plot_series> plot) {
-  for (const std::string& run : o.compare) {
-    const std::size_t equals = run.find('=');
-    if (equals == std::string::npos) cli::usage_error("--compare is NAME=FILE");
-    history::from_csv(read_file(run.substr(equals + 1))).add_to(plot, run.substr(0, equals));
-  }
-  train::plot_options look;
-  look.title = "Held-out loss (training loss pale)";
-  look.y_label = "nats a token";
-  write_file(o.plot, train::plot_svg(plot, look));
 }
 
 /// Everything between the first step and the last.
@@ -136,6 +71,7 @@ class training {
   }
 
   void go() {
+    begin_ = watch_.seconds();
     std::optional<cli::progress> bar{std::in_place, "training"};
     while (trainer_->steps() < config_.schedule.steps && !out_of_time() && !cli::interrupted()) {
       const auto report = check(trainer_->step(batches_.at(trainer_->steps())), "training");
@@ -183,43 +119,10 @@ class training {
 
  private:
   [[nodiscard]] std::string checkpoint_path() const { return folder_ + "/checkpoint"; }
-  [[nodiscard]] std::span<float> values() { return trainer_->model().values(); }
-
-  /// What decides the bits of a run. A checkpoint of other settings is not gone on from.
   [[nodiscard]] std::string settings() const {
-    std::string s;
-    const auto add = [&](const char* name, const std::string& value) {
-      s += std::string{name} + '=' + value + '\n';
-    };
-    const auto real = [](double x) {
-      char text[40];
-      std::snprintf(text, sizeof text, "%.17g", x);
-      return std::string{text};
-    };
-    add("arch", o_.architecture);
-    add("quantizer", o_.quantizer);
-    add("vocab", std::to_string(data_.vocabulary.tokens.size()));
-    add("data", std::to_string(data_.fingerprint));
-    add("dim", std::to_string(o_.dim));
-    add("layers", std::to_string(o_.layers));
-    add("heads", std::to_string(o_.heads));
-    add("kv-heads", std::to_string(o_.kv_heads));
-    add("ffn", std::to_string(o_.ffn));
-    add("rope-base", real(o_.rope_base));
-    add("embedding", o_.embedding);
-    add("batch", std::to_string(o_.batch));
-    add("length", std::to_string(o_.length));
-    add("lr", real(o_.rate));
-    add("weight-decay", real(o_.weight_decay));
-    add("warmup", std::to_string(o_.warmup));
-    add("schedule", o_.schedule);
-    add("clip", real(o_.clip));
-    add("noise", real(o_.noise));
-    add("seed", std::to_string(o_.seed));
-    add("eval-every", std::to_string(o_.eval_every));
-    add("steps", std::to_string(config_.schedule.steps));
-    return s;
+    return settings_of(o_, data_, config_.schedule.steps);
   }
+  [[nodiscard]] std::span<float> values() { return trainer_->model().values(); }
 
   /// How many steps: told, as the checkpoint says, or from the speed of this machine.
   void plan_steps(const train::checkpoint_info* saved) {
@@ -267,14 +170,22 @@ class training {
                              "or start anew without --resume"};
     check(saved.restore(arrays()), "reading the checkpoint");
     trainer_->restored(saved.info().step);
-    log_ = history::from_csv(text.substr(own.size()));
+    std::size_t begin = own.size() + 1;  // the line of the losses that are not in a row yet
+    char* end = nullptr;
+    loss_.total = std::strtod(text.c_str() + begin, &end);
+    loss_.count = static_cast<std::size_t>(std::strtoull(end, nullptr, 10));
+    begin = std::min(text.find('\n', begin), text.size());
+    log_ = history::from_csv(text.substr(begin));
     before_ = log_.rows.empty() ? 0.0 : log_.rows.back().seconds;
     first_step_ = saved.info().step;
     cli::note("going on at step " + std::to_string(first_step_));
   }
   void save() {
-    check(train::save_checkpoint(checkpoint_path(),
-                                 {trainer_->steps(), settings() + '\n' + log_.to_csv()}, arrays()),
+    char unmeasured[64];
+    std::snprintf(unmeasured, sizeof unmeasured, "%.17g %zu\n", loss_.total, loss_.count);
+    check(train::save_checkpoint(
+              checkpoint_path(),
+              {trainer_->steps(), settings() + '\n' + unmeasured + log_.to_csv()}, arrays()),
           "saving a checkpoint");
     saved_ = watch_.seconds();
   }
@@ -286,6 +197,7 @@ class training {
   }
 
   void measure() {
+    const double begin = watch_.seconds();
     train::loss_sum sum;
     check(train::each_batch(data_.valid, static_cast<int>(o_.batch), static_cast<int>(o_.length),
                             [&](const train::batch& b) -> bitnet::status {
@@ -295,6 +207,7 @@ class training {
                               return {};
                             }),
           "measuring");
+    measuring_ += watch_.seconds() - begin;
     const double before = log_.best();
     log_.rows.push_back({trainer_->steps(), loss_.mean(), sum.mean(), before_ + watch_.seconds()});
     loss_ = {};
@@ -308,9 +221,10 @@ class training {
   }
   [[nodiscard]] std::string progress_text() const {
     const double steps = static_cast<double>(trainer_->steps() - first_step_);
-    const double rate = steps / std::max(1e-9, watch_.seconds());
-    const double left =
-        static_cast<double>(config_.schedule.steps - trainer_->steps()) / std::max(rate, 1e-9);
+    const double seconds = std::max(1e-9, watch_.seconds() - begin_);
+    const double rate = steps / std::max(1e-9, seconds - measuring_);
+    const double left = static_cast<double>(config_.schedule.steps - trainer_->steps()) * seconds /
+                        std::max(1.0, steps);
     std::string text = cli::number(rate * static_cast<double>(config_.tokens), 0) + " tokens/s, " +
                        clock_text(left) + " left";
     if (loss_.count != 0) text = "loss " + cli::number(loss_.mean(), 3) + ", " + text;
@@ -355,8 +269,10 @@ class training {
   history log_;
   train::loss_sum loss_;  ///< since the last measurement
   cli::stopwatch watch_;
-  double saved_ = 0.0;   ///< time of the last checkpoint
-  double before_ = 0.0;  ///< seconds of the run before this process
+  double saved_ = 0.0;      ///< time of the last checkpoint
+  double before_ = 0.0;     ///< seconds of the run before this process
+  double begin_ = 0.0;      ///< time of this process's first step
+  double measuring_ = 0.0;  ///< seconds of it on the held-out text, which count as no training
   std::uint64_t first_step_ = 0;
 };
 

@@ -44,7 +44,7 @@ program=$out/bitnet-train
 if [ ! -x "$program" ]; then
   echo "compiling with ${CXX:-g++} ..." >&2
   objects="" jobs=""
-  for source in main arguments data history run export ../bitnet/terminal; do
+  for source in main arguments data setup history files run export ../bitnet/terminal; do
     object=$out/$(basename "$source").o
     # shellcheck disable=SC2086  # lists of options
     ${CXX:-g++} -std=c++20 -O3 -march=native -w -I"$root/include" $include \

@@ -14,7 +14,7 @@ import unittest
 
 APP, DATA, SHARED = (sys.argv + ["", "", ""])[1:4]
 COMMANDS = ["run", "tokenize", "logits", "perplexity", "inspect", "bench", "synth", "tile",
-            "quantize", "convert"]
+            "quantize", "convert", "repair"]
 
 
 def run(*arguments, code=0, stdin=b"", text=True):

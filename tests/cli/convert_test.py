@@ -466,7 +466,7 @@ class Refusals(Convert):
 
     def test_files_and_options(self):
         self.refuse("no such", code=2, options=("--type", "no such"))
-        self.refuse("name", code=2, options=("--type", "q8_1"))
+        self.refuse("can be written", code=2, options=("--type", "q8_1"))
         app.run("convert", self.folder / "nowhere", "-o", self.folder / "x.gguf", code=3)
         out = self.folder / "out.gguf"
         out.write_bytes(b"precious")

@@ -18,6 +18,7 @@ def writers(model, out):
     """Command lines that write `out`, most of them from `model`."""
     return [["tile", model, "-o", out, "--force"],
             ["quantize", model, out, "--force", "--type", "tq2_0"],
+            ["repair", model, out, "--force", "--pre", "qwen2"],
             ["synth", "--shape", "tiny", "-o", out]]
 
 

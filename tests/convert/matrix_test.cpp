@@ -131,9 +131,16 @@ TEST_CASE("I2_S of rows that are no whole blocks, in pieces, is one run with one
   }
 }
 
-TEST_CASE("names of types that can be packed") {
-  CHECK(*convert::find_packed_type("i2_s") == gguf::tensor_type::i2_s);
-  CHECK(*convert::find_packed_type("bf16") == gguf::tensor_type::bf16);
-  CHECK_FALSE(convert::find_packed_type("q3_k"));
-  CHECK_FALSE(convert::find_packed_type(""));
+TEST_CASE("every type that is said to be written has a packer, and no other has") {
+  for (const quant::format_id id : quant::all_formats) {
+    if (id == quant::format_id::i2_s_arm) continue;  // no file says that it has this order
+    const auto type = id == quant::format_id::q2_0_g128 ? gguf::tensor_type::q2_0_g128
+                                                        : static_cast<gguf::tensor_type>(id);
+    const std::string_view name = gguf::name_of(type);
+    CAPTURE(name);
+    CHECK((gguf::find_written_type(name) == type) == convert::packer_of(type).has_value());
+  }
+  CHECK(gguf::find_written_type("i2_s") == gguf::tensor_type::i2_s);
+  CHECK(!gguf::find_written_type("q4_k"));
+  CHECK(!gguf::find_written_type(""));
 }

@@ -86,7 +86,8 @@ TEST_CASE("what a file leaves out is assumed aloud") {
     options.log = log.sink(log_level::warning);
     REQUIRE(bitnet::open(bytes, options));
     CHECK(log.lines.size() == 1);
-    CHECK(log.count(std::string{"warning: the file has no tokenizer.ggml.pre: "} + assumed) == 1);
+    CHECK(log.count(std::string{"warning: the file has no tokenizer.ggml.pre: "} + assumed +
+                    " is assumed; `bitnet repair`") == 1);
   }
 }
 

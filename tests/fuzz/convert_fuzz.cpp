@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feeds bytes to the readers of foreign files: safetensors tables, JSON configurations and
 // vocabularies, SentencePiece models. The first byte chooses which.
+#include "frame.hpp"
+
 #include <bitnet/convert/config.hpp>
 #include <bitnet/convert/safetensors.hpp>
 #include <bitnet/convert/sentencepiece.hpp>
@@ -10,7 +12,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <string_view>
@@ -19,6 +20,7 @@
 namespace {
 
 using namespace bitnet;
+using fuzz::require;
 
 constexpr std::size_t most_bytes = 8192;
 constexpr unsigned readers = 4;
@@ -35,10 +37,6 @@ constexpr std::string_view valid[readers] = {
     R"("single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{}}]},"model":{"type":"BPE",)"
     R"("byte_fallback":true,"vocab":{"a":0,"aa":1,"b":3},"merges":["a a"]}})",
     "\x0a\x08\x0a\x01\x61\x15\x00\x00\x80\x3f\x12\x02\x18\x02\x1a\x02\x20\x00"};
-
-void require(bool property) {
-  if (!property) std::abort();
-}
 
 void check_error(const error& e) { require(!to_string(e).empty()); }
 
@@ -72,20 +70,17 @@ void read_table(std::span<const std::uint8_t> bytes) {
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
-
-/// Starts from a valid input now and then.
+/// Starts from a valid input of one of the readers now and then.
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t max_size, unsigned int seed) {
-  max_size = std::min(max_size, most_bytes);
-  size = std::min(size, max_size);
-  const std::string_view start = valid[seed / 16 % readers];
-  if (seed % 16 == 0 && start.size() < max_size) {
-    data[0] = static_cast<std::uint8_t>(seed / 16 % readers);
-    std::memcpy(data + 1, start.data(), start.size());
-    size = start.size() + 1;
-  }
-  return LLVMFuzzerMutate(data, size, max_size);
+  return fuzz::mutate({data, max_size}, size, most_bytes, seed, 16,
+                      [](std::span<std::uint8_t> room, unsigned number) -> std::size_t {
+                        const std::string_view start = valid[number % readers];
+                        if (start.size() >= room.size()) return 0;
+                        room[0] = static_cast<std::uint8_t>(number % readers);
+                        return 1 +
+                               fuzz::start_from(room.subspan(1), std::as_bytes(std::span{start}));
+                      });
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

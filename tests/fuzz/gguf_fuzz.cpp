@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feeds bytes, some of them nearly a GGUF file, to the parser and reads all that it lets through.
 #include "../gguf/touch.hpp"
+#include "frame.hpp"
 
 #include <bitnet/gguf/source.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <span>
 #include <string_view>
 #include <vector>
 
 namespace {
+using fuzz::require;
+
 constexpr std::size_t most_bytes = 8192;  // longer inputs cost time and reach nothing new
 volatile std::uint64_t sink_of_reads = 0;
-
-void require(bool property) {
-  if (!property) std::abort();
-}
 
 bool has_q2_0(const bitnet::gguf::file& f) {
   for (const auto& t : f.tensors())
@@ -58,19 +55,13 @@ std::vector<std::byte> valid_file() {
 }
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
-
-/// Starts from a valid file now and then, so that the deep checks are met without stored seeds.
+/// Starts from a valid file now and then.
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
                                                std::size_t max_size, unsigned int seed) {
   static const std::vector<std::byte> valid = valid_file();
-  max_size = std::min(max_size, most_bytes);
-  size = std::min(size, max_size);
-  if (seed % 16 == 0 && valid.size() <= max_size) {
-    std::memcpy(data, valid.data(), valid.size());
-    size = valid.size();
-  }
-  return LLVMFuzzerMutate(data, size, max_size);
+  return fuzz::mutate(
+      {data, max_size}, size, most_bytes, seed, 16,
+      [](std::span<std::uint8_t> room, unsigned) { return fuzz::start_from(room, valid); });
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

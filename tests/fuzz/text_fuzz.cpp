@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // libFuzzer target: any vocabulary either is refused or encodes and decodes any text.
+#include "frame.hpp"
+
 #include <bitnet/text/stop.hpp>
 #include <bitnet/text/stream.hpp>
 #include <bitnet/text/tokenizer.hpp>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,10 +15,7 @@
 namespace {
 
 using namespace bitnet::text;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
+using fuzz::require;
 
 /// Lines up to an empty one, or to the end. A line's first byte says what it is.
 struct input {

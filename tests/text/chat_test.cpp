@@ -2,7 +2,7 @@
 // Recognising chat templates and rendering messages.
 #include "support.hpp"
 
-#include <bitnet/text/chat.hpp>
+#include <bitnet/text/chat_template.hpp>
 
 using namespace text_test;
 using namespace bitnet::text;
@@ -58,6 +58,17 @@ TEST_CASE("templates of the published tokenizers") {
   };
   CHECK(recognised(config("qwen3"), "qwen3") == chat_format::chatml);
   CHECK(recognised(config("Llama3-8B-1.58-100B"), "llama") == chat_format::llama3);
+}
+
+TEST_CASE("templates of this library are recognised as what they say") {
+  for (std::size_t i = 0; i < std::size(chat_format_names); ++i) {
+    const auto format = static_cast<chat_format>(i);
+    const bool falcon_e = format == chat_format::falcon_e;
+    CHECK(recognised(chat_template_of(format), "llama", falcon_e ? "falcon_e" : "") == format);
+    const bool ends_turns =
+        chat_template_of(format).find(end_of_turn(format)) != std::string_view::npos;
+    CHECK(ends_turns == (format != chat_format::falcon3));
+  }
 }
 
 TEST_CASE("messages become the prompt of each format") {

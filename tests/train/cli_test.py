@@ -91,6 +91,11 @@ class Train(app.Case):
         other, _, _ = self.train("other.gguf", "--name", "x", "--seed", "2")
         self.assertNotEqual(one.read_bytes(), other.read_bytes())
 
+    def losses(self, path):
+        """Steps, training and held-out losses of a run: the table without its times."""
+        table = (path.parent / f"{path.name}.run" / "losses.csv").read_text()
+        return [row.rsplit(",", 1)[0] for row in table.splitlines()]
+
     def stop(self, name, with_signal, steps):
         """Ends a run by a signal once it has a checkpoint of its own; returns its exit code."""
         path = self.folder / name
@@ -109,7 +114,7 @@ class Train(app.Case):
 
     def test_a_killed_run_goes_on_with_the_same_bits(self):
         steps = 400
-        whole, _, _ = self.train("whole.gguf", steps=steps)
+        whole, samples, _ = self.train("whole.gguf", steps=steps)
         for name, kill, code in (("killed.gguf", signal.SIGKILL, -signal.SIGKILL),
                                  ("stopped.gguf", signal.SIGINT, 6)):
             path, returned = self.stop(name, kill, steps)
@@ -117,9 +122,11 @@ class Train(app.Case):
             # Other options would be another run.
             _, _, errors = self.train(name, "--resume", "--lr", "0.001", steps=steps, code=2)
             self.assertIn("--resume", errors)
-            _, _, errors = self.train(name, "--resume", steps=steps)
+            _, out, errors = self.train(name, "--resume", steps=steps)
             self.assertIn("going on at step", errors)
             self.assertEqual(path.read_bytes(), whole.read_bytes())
+            self.assertEqual(self.losses(path), self.losses(whole))
+            self.assertEqual(out, samples)
 
     def test_damaged_checkpoint(self):
         self.train("model.gguf", steps=5)

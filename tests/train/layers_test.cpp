@@ -218,17 +218,17 @@ TEST_CASE("a linear layer backward") {
   bit_linear<double> l;
   l.codes = {w.data(), 11, inputs};
   l.parts = {{{4, 0.5}, {4, 2.0}, {3, 1.5}}};
-  const auto scales = numbers(tokens, 4);
+  auto scales = numbers(tokens, 4);
   std::vector<double> y(tokens * 11), in;
   const auto f = [&] {
     in = x;
-    l.forward({in.data(), tokens, inputs}, scales.data(), {y.data(), tokens, 11});
+    l.forward({{in.data(), tokens, inputs}, scales.data()}, {y.data(), tokens, 11});
     return dot(y, g);
   };
   f();
   // x are codes: what they stand for, and so dx, differs by the scale of their token.
   std::vector<double> dx(x.size());
-  l.backward_input({g.data(), tokens, 11}, {dx.data(), tokens, inputs});
+  l.backward(0, {g.data(), tokens, 11}, {}, {dx.data(), tokens, inputs}, {}, nullptr);
   for (std::size_t i = 0; i < dx.size(); ++i) dx[i] *= scales[i / inputs];
   check_gradient("x", x, dx, f);
   f();  // the last call was for another x

@@ -131,7 +131,7 @@ class tokenizer_reader {
     for (const std::string_view rule : {"single_word", "lstrip", "rstrip"}) {
       BITNET_TRY(const bool set, entry.get_or<bool>(rule, false));
       if (!set) continue;
-      if (!special && !looks_special(token))
+      if (!special && !text::looks_special(token))
         return entry.find(rule)->wrong(errc::unsupported,
                                        "tokens that take spaces or words around them are not "
                                        "supported");

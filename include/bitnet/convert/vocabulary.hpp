@@ -5,6 +5,7 @@
 #include <bitnet/convert/json.hpp>
 #include <bitnet/core/result.hpp>
 #include <bitnet/gguf/writer.hpp>
+#include <bitnet/text/special_tokens.hpp>
 #include <bitnet/text/vocabulary.hpp>
 
 #include <cstdint>
@@ -74,23 +75,10 @@ struct vocabulary {
   }
 };
 
-/// Whether a token's text says that it is a control token, whatever its file says: llama.cpp's
-/// rule.
-[[nodiscard]] inline bool looks_special(std::string_view token) noexcept {
-  constexpr std::string_view bar = "\xEF\xBD\x9C";  // full-width
-  const auto between = [&](std::string_view a, std::string_view b) {
-    return token.starts_with(a) && token.ends_with(b);
-  };
-  return token == "<pad>" || token == "<mask>" || token == "<2mass>" || token == "[@BOS@]" ||
-         between("<|", "|>") || between("<unused", ">") ||
-         (token.starts_with('<') && token.substr(1).starts_with(bar) && token.ends_with('>') &&
-          token.substr(0, token.size() - 1).ends_with(bar));
-}
-
 /// Kind of a token that was added to a vocabulary.
 [[nodiscard]] inline text::token_type added_type(std::string_view token, bool special) noexcept {
-  return special || looks_special(token) ? text::token_type::control
-                                         : text::token_type::user_defined;
+  return special || text::looks_special(token) ? text::token_type::control
+                                               : text::token_type::user_defined;
 }
 
 /// Replaces U+2581, SentencePiece's space, by one.

@@ -25,18 +25,6 @@ namespace convert {
   return format && format->pack != nullptr ? format : std::nullopt;
 }
 
-/// The tensor type of that name, for options; errc::invalid_argument if nothing packs it.
-[[nodiscard]] inline result<gguf::tensor_type> find_packed_type(std::string_view name) {
-  for (const quant::format_id id : quant::all_formats) {
-    const auto type = id == quant::format_id::q2_0_g128 ? gguf::tensor_type::q2_0_g128
-                                                        : static_cast<gguf::tensor_type>(id);
-    if (id == quant::format_id::i2_s_arm || gguf::name_of(type) != name) continue;
-    if (packer_of(type)) return type;
-  }
-  return error{errc::invalid_argument, "no tensor type that this program packs has this name",
-               name};
-}
-
 /// The type of that element type, for tensors that stay what they are.
 [[nodiscard]] constexpr gguf::tensor_type stored_type(dtype t) noexcept {
   return t == dtype::f16    ? gguf::tensor_type::f16

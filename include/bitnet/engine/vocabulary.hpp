@@ -30,8 +30,8 @@ namespace detail {
   const bool bitnet = arch == "bitnet" || arch == "bitnet-25" || arch == "bitnet-b1.58";
   const std::string_view assumed = bitnet ? "llama-bpe" : "default";
   if (log.wants(log_level::warning))
-    log(log_level::warning,
-        "the file has no " + std::string{key} + ": " + std::string{assumed} + " is assumed");
+    log(log_level::warning, "the file has no " + std::string{key} + ": " + std::string{assumed} +
+                                " is assumed; `bitnet repair` writes a copy that has one");
   return assumed;
 }
 
@@ -44,7 +44,9 @@ namespace detail {
   BITNET_TRY(const std::int64_t id, value->as<std::int64_t>(key));
   if (id == -1 || id == 0xFFFFFFFF) return std::optional<text::token_id>{};
   if (id < 0 || static_cast<std::uint64_t>(id) >= tokens)
-    return error{errc::malformed, "the id is not in the vocabulary", key, value->offset()};
+    return error{errc::malformed,
+                 "the id is not in the vocabulary; `bitnet repair` can correct or remove it", key,
+                 value->offset()};
   return std::optional<text::token_id>{static_cast<text::token_id>(id)};
 }
 

@@ -36,8 +36,12 @@ class metadata_edits {
   }
   /// Leaves a key out.
   void remove(std::string_view key) {
-    std::erase_if(changes_, [&](const change& c) { return c.key == key; });
+    keep(key);
     changes_.push_back({std::string{key}, {}, false});
+  }
+  /// Leaves a key as the file has it: takes back what was set.
+  void keep(std::string_view key) {
+    std::erase_if(changes_, [&](const change& c) { return c.key == key; });
   }
   /// Leaves out what ties the parts of a split model together, for a copy that is one file.
   void remove_split() {

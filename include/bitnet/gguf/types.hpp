@@ -264,6 +264,21 @@ static_assert(find_type(42)->id == 42 && find_type(0)->id == 0 && find_type(143)
   return info != nullptr ? info->name : std::string_view{"unknown"};
 }
 
+/// The types that this library writes matrices in, whatever they were in before.
+inline constexpr tensor_type written_types[] = {
+    tensor_type::f32,  tensor_type::f16,      tensor_type::bf16,   tensor_type::q8_0,
+    tensor_type::q6_k, tensor_type::q4_0,     tensor_type::tq1_0,  tensor_type::tq2_0,
+    tensor_type::i2_s, tensor_type::iq1_bn,   tensor_type::iq2_bn, tensor_type::q1_0,
+    tensor_type::q2_0, tensor_type::q2_0_g128};
+
+/// The one of that name, or nothing.
+[[nodiscard]] constexpr std::optional<tensor_type> find_written_type(
+    std::string_view name) noexcept {
+  for (const tensor_type t : written_types)
+    if (name_of(t) == name) return t;
+  return std::nullopt;
+}
+
 /// Storage of a type of the enumeration, or of a tiled one.
 [[nodiscard]] constexpr storage_rule storage_of(tensor_type t) noexcept {
   if (const auto tiled = as_tiled(t)) {

@@ -69,7 +69,8 @@ inline constexpr std::string_view chat_format_names[] = {"plain",  "chatml",  "l
   if (falcon_e && has("assistant") && has("user")) return chat_format::falcon_e;
   return error{errc::unknown,
                "the chat template is of no known kind; choose one of plain, chatml, llama2, "
-               "llama3, bitnet, falcon3, falcon_e",
+               "llama3, bitnet, falcon3, falcon_e (`bitnet repair --chat-template` gives a file "
+               "one)",
                "tokenizer.chat_template"};
 }
 

@@ -40,7 +40,7 @@ enum class pre_tokenizer : unsigned char { gpt2, llama3, qwen2, qwen35, standard
     if (e.name == name) return e.value;
   return error{errc::unknown,
                "unknown pre-tokenizer; known: llama-bpe, falcon3, falcon_e, qwen2, qwen35, gpt-2, "
-               "default",
+               "default (`bitnet repair --pre` gives a file one of these)",
                name};
 }
 

@@ -74,6 +74,19 @@ inline constexpr std::string_view fill_in_the_middle[][5] = {
 inline constexpr std::size_t first_ending_row = 3;
 }  // namespace special
 
+/// Whether a token's text says that it is a control token, whatever its file says: llama.cpp's
+/// rule.
+[[nodiscard]] inline bool looks_special(std::string_view token) noexcept {
+  constexpr std::string_view bar = "\xEF\xBD\x9C";  // full-width
+  const auto between = [&](std::string_view a, std::string_view b) {
+    return token.starts_with(a) && token.ends_with(b);
+  };
+  return token == "<pad>" || token == "<mask>" || token == "<2mass>" || token == "[@BOS@]" ||
+         between("<|", "|>") || between("<unused", ">") ||
+         (token.starts_with('<') && token.substr(1).starts_with(bar) && token.ends_with('>') &&
+          token.substr(0, token.size() - 1).ends_with(bar));
+}
+
 /// A piece of text: a token that was found in it, or bytes between such tokens.
 struct fragment {
   std::string_view text;

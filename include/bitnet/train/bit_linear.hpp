@@ -84,9 +84,9 @@ struct bit_linear {
 /// What a gradient of weights is computed from; see weight_gradients.
 template <class T>
 struct weight_gradient {
-  matrix_view<T> dw;        ///< [outputs][inputs], added to
-  matrix_view<const T> dy;  ///< [tokens][outputs]
-  matrix_view<const T> x;   ///< [tokens][inputs], rounded
+  matrix_view<T> dw;                ///< [outputs][inputs], added to
+  matrix_view<const T> dy;          ///< [tokens][outputs]
+  matrix_view<const T> x;           ///< [tokens][inputs], rounded
   gradient_operands integers = {};  ///< both of them, where products are of integers
 };
 

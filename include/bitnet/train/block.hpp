@@ -46,9 +46,8 @@ struct block {
   /// Reads memory.x, [tokens][dim], and writes `y`.
   void forward(executor_ref threads, std::size_t length, const shared_memory<T>& shared,
                matrix_view<T> y) const {
-    each_chunk(threads, y.rows, [&](std::size_t first, std::size_t count) {
-      project(first, count, length);
-    });
+    each_chunk(threads, y.rows,
+               [&](std::size_t first, std::size_t count) { project(first, count, length); });
     const nn::hparams& h = config->shape;
     const auto attention = [&](std::size_t i, std::size_t worker) {
       for_each_head(i, length, worker, shared,
@@ -94,11 +93,10 @@ struct block {
     };
     threads.parallel_for(chunks, project_back);
     weight_gradients<T, 4>(
-        threads,
-        {{{gradients.qkv, shared.d_qkv, memory.attn_in.values, shared.qkv},
-          {gradients.output, shared.d_middle, memory.output_in.values, shared.output},
-          {gradients.gate_up, shared.d_gate_up, memory.ffn_in.values, shared.gate_up},
-          {gradients.down, shared.d_out, memory.down_in.values, shared.down}}});
+        threads, {{{gradients.qkv, shared.d_qkv, memory.attn_in.values, shared.qkv},
+                   {gradients.output, shared.d_middle, memory.output_in.values, shared.output},
+                   {gradients.gate_up, shared.d_gate_up, memory.ffn_in.values, shared.gate_up},
+                   {gradients.down, shared.d_out, memory.down_in.values, shared.down}}});
     for (std::size_t c = 0; c < chunks; ++c) {
       const auto part = partials(shared, c);
       add(gradients.norms.attn, part.attn, h.dim);
@@ -274,9 +272,8 @@ struct block {
       gated_backward(h.activation, gate, gate + h.ffn, d, to, to + h.ffn, h.ffn);
     }
     const auto d_dim = shared.d_dim.slice(first, count);
-    gate_up.backward(chunk, shared.d_gate_up.slice(first, count),
-                     memory.ffn_in.slice(first, count), d_dim, shared.gate_up,
-                     scratch(shared, worker));
+    gate_up.backward(chunk, shared.d_gate_up.slice(first, count), memory.ffn_in.slice(first, count),
+                     d_dim, shared.gate_up, scratch(shared, worker));
     for (std::size_t row = first; row < first + count; ++row) {
       std::copy_n(shared.d_out.row(row), h.dim, shared.d_middle.row(row));
       rms_norm_backward<into::add>(memory.middle.row(row), norms.ffn, memory.ffn_inverse[row],

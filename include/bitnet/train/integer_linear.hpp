@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Linear layers whose weights and inputs are rounded to integers, on products of integers.
 //
-// The forward pass is exact: inputs are 8 bits, weights a few. The backward pass rounds gradients to
-// 16 bits, in the gradient of the input by a scale for each token, in that of the weights by a
+// The forward pass is exact: inputs are 8 bits, weights a few. The backward pass rounds gradients
+// to 16 bits, in the gradient of the input by a scale for each token, in that of the weights by a
 // scale for each output and piece of work: an error of at most 2^-16 of the largest number that
 // shares the scale, where float sums have 2^-24 of the largest term. Sums stay in int32: see
 // gradient_levels.
@@ -24,18 +24,18 @@ inline constexpr int most_weight_code = 1;
 
 /// The integers of a layer's weights, as panels for both passes. Nothing is owned.
 struct integer_weights {
-  detail::word_panels forward;   ///< columns are outputs, words four inputs
-  detail::word_panels backward;  ///< columns are inputs, words two outputs
-  const float* scales = nullptr; ///< of outputs
+  detail::word_panels forward;    ///< columns are outputs, words four inputs
+  detail::word_panels backward;   ///< columns are inputs, words two outputs
+  const float* scales = nullptr;  ///< of outputs
   std::size_t outputs = 0;
 };
 
 /// Rounded inputs of a layer. Nothing is owned.
 template <class T>
 struct layer_input {
-  matrix_view<T> values;         ///< [tokens][inputs]
-  T* scales = nullptr;           ///< of each token
-  std::uint8_t* codes = nullptr; ///< integers + 128, [tokens][stride()]; or null
+  matrix_view<T> values;          ///< [tokens][inputs]
+  T* scales = nullptr;            ///< of each token
+  std::uint8_t* codes = nullptr;  ///< integers + 128, [tokens][stride()]; or null
 
   [[nodiscard]] static constexpr std::size_t stride_of(std::size_t inputs) noexcept {
     return round_up(inputs, 4);
@@ -111,23 +111,29 @@ inline integer_weights pack_weights(matrix_view<const float> codes, std::span<co
   std::int32_t* const start = words + out * quarter;
   auto* const factors = reinterpret_cast<float*>(start + out);
   std::int32_t* const backward = start + 2 * out;
-  std::fill_n(words, out * quarter + out, 0);
+  std::fill_n(start, out, 0);
   std::fill_n(factors, out, 0.0F);
   std::copy(scales.begin(), scales.end(), factors);
-  for (std::size_t n = 0; n < codes.rows; ++n) {
-    const float* const row = codes.row(n);
-    std::int32_t* to = words + n / word_cols * word_cols * quarter + n % word_cols;
-    std::int32_t sum = 0;
-    for (std::size_t k = 0; k < codes.cols; k += 4, to += word_cols) {
-      std::uint32_t word = 0;
-      for (std::size_t i = 0; i < 4 && k + i < codes.cols; ++i) {
-        const std::uint32_t code = level_bits(row[k + i]);
-        sum += static_cast<std::int8_t>(code);
-        word |= (code & 0xffU) << 8 * i;
+  constexpr std::size_t wide_words = 16;  // of each row at once
+  for (std::size_t n = 0; n < codes.rows; n += word_cols) {
+    const std::size_t high = std::min(word_cols, codes.rows - n);
+    for (std::size_t k = 0; k < quarter; k += wide_words) {
+      const std::size_t count = std::min(wide_words, quarter - k);
+      const std::size_t bytes = std::min(4 * count, codes.cols - 4 * k);
+      std::int8_t rows[word_cols][4 * wide_words] = {};
+      for (std::size_t i = 0; i < high; ++i) {
+        const float* const from = codes.row(n + i) + 4 * k;
+        std::int32_t sum = 0;
+        for (std::size_t j = 0; j < bytes; ++j) {
+          rows[i][j] = static_cast<std::int8_t>(level_bits(from[j]));
+          sum += rows[i][j];
+        }
+        start[n + i] -= 128 * sum;
       }
-      *to = static_cast<std::int32_t>(word);
+      std::int32_t* to = words + n * quarter + k * word_cols;
+      for (std::size_t j = 0; j < count; ++j, to += word_cols)
+        for (std::size_t i = 0; i < word_cols; ++i) to[i] = load_word(rows[i] + 4 * j);
     }
-    start[n] = -128 * sum;
   }
   for (std::size_t n = 0; n < codes.cols; n += word_cols) {
     std::int32_t* to = backward + n * half;
@@ -174,8 +180,7 @@ inline void integer_backward(const integer_weights& w, matrix_view<const float> 
   using namespace detail;
   const std::size_t outputs = w.outputs, words = ceil_div(outputs, 2);
   const float* const factors = w.scales;
-  const float levels =
-      gradient_levels(2 * words, static_cast<std::size_t>(most_weight_code));
+  const float levels = gradient_levels(2 * words, static_cast<std::size_t>(most_weight_code));
   auto* const scales = reinterpret_cast<float*>(scratch + chunk_rows * words);
   for (std::size_t r = 0; r < dy.rows; ++r) {
     const float* const from = dy.row(r);

@@ -60,32 +60,51 @@ void add_multiply_tn(matrix_view<T> c, detail::constant<T> a, detail::constant<T
 
 inline constexpr std::size_t lanes = 16;
 
-/// The sum of term(i) for i in [0, n) over 16 lanes: vectors, and one order on every machine.
-template <class T, class F>
-[[nodiscard]] T lane_sum(std::size_t n, F&& term) noexcept {
-  T sum[lanes] = {};
+namespace detail {
+
+/// Joins 16 lanes to one, halves first. Every array has a constant size, so that vectors stay in
+/// registers.
+template <class T, class Join>
+[[nodiscard]] BITNET_INLINE T fold(const T (&x)[lanes], Join&& join) noexcept {
+  T eight[8], four[4], two[2];
+  for (std::size_t l = 0; l < 8; ++l) eight[l] = join(x[l], x[l + 8]);
+  for (std::size_t l = 0; l < 4; ++l) four[l] = join(eight[l], eight[l + 4]);
+  for (std::size_t l = 0; l < 2; ++l) two[l] = join(four[l], four[l + 2]);
+  return join(two[0], two[1]);
+}
+
+/// join over term(i) for i in [0, n), in 16 lanes that begin with `start`, which changes nothing.
+template <class T, class F, class Join>
+[[nodiscard]] BITNET_INLINE T reduce(std::size_t n, T start, F&& term, Join&& join) noexcept {
+  T x[lanes];
+  for (std::size_t l = 0; l < lanes; ++l) x[l] = start;
   std::size_t i = 0;
   for (; i + lanes <= n; i += lanes)
-    for (std::size_t l = 0; l < lanes; ++l) sum[l] += term(i + l);
-  for (std::size_t l = 0; i < n; ++i, ++l) sum[l] += term(i);
-  for (std::size_t half = lanes / 2; half != 0; half /= 2)
-    for (std::size_t l = 0; l < half; ++l) sum[l] += sum[l + half];
-  return sum[0];
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 1  // or GCC 12 unrolls it before it looks for vectors, and finds none
+#endif
+    for (std::size_t l = 0; l < lanes; ++l) x[l] = join(x[l], term(i + l));
+  if (i < n) {
+    T rest[lanes];
+    for (std::size_t l = 0; l < lanes; ++l) rest[l] = start;
+    for (std::size_t l = 0; i < n; ++i, ++l) rest[l] = term(i);
+    for (std::size_t l = 0; l < lanes; ++l) x[l] = join(x[l], rest[l]);
+  }
+  return fold(x, join);
+}
+
+}  // namespace detail
+
+/// The sum of term(i) for i in [0, n) over 16 lanes: vectors, and one order on every machine.
+template <class T, class F>
+[[nodiscard]] BITNET_INLINE T lane_sum(std::size_t n, F&& term) noexcept {
+  return detail::reduce(n, T{0}, term, [](T a, T b) { return a + b; });
 }
 
 /// The largest of `least` and term(i) for i in [0, n).
 template <class T, class F>
-[[nodiscard]] T lane_max(std::size_t n, T least, F&& term) noexcept {
-  T most[lanes];
-  std::fill(most, most + lanes, least);
-  std::size_t i = 0;
-  for (; i + lanes <= n; i += lanes)
-    for (std::size_t l = 0; l < lanes; ++l) {
-      const T x = term(i + l);
-      most[l] = x > most[l] ? x : most[l];
-    }
-  for (; i < n; ++i) most[0] = std::max(most[0], term(i));
-  return *std::max_element(most, most + lanes);
+[[nodiscard]] BITNET_INLINE T lane_max(std::size_t n, T least, F&& term) noexcept {
+  return detail::reduce(n, least, term, [](T a, T b) { return b > a ? b : a; });
 }
 
 /// Nearest integer, halves to even, of numbers far below 2^22 in magnitude: vectorizes.

@@ -21,6 +21,9 @@
 // so.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wignored-attributes"
+// And GCC 12 warns inside its own AVX-512 header about registers left undefined on purpose.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
 BITNET_NAMESPACE_BEGIN

@@ -43,8 +43,6 @@ concept activation_quantizer = requires(const float* x, float* out, std::size_t 
   noexcept->std::same_as<float>;
 };
 
-namespace detail {
-
 /// A scale as files keep it, in half precision, and never so small that it loses digits there.
 template <class T>
 [[nodiscard]] T stored_scale(T scale) noexcept {
@@ -52,6 +50,7 @@ template <class T>
   return static_cast<T>(to_float(to_f16(s)));
 }
 
+/// The mean of |w|.
 template <class T>
 [[nodiscard]] T mean_magnitude(matrix_view<const T> w) noexcept {
   double sum = 0.0;
@@ -61,6 +60,8 @@ template <class T>
   }
   return static_cast<T>(sum / static_cast<double>(w.rows * w.cols));
 }
+
+namespace detail {
 
 template <class T>
 [[nodiscard]] BITNET_INLINE T ternary(T x) noexcept {
@@ -79,7 +80,7 @@ struct absmean_ternary {
 
   template <class T>
   static T quantize(matrix_view<const T> w, matrix_view<T> out) noexcept {
-    const T scale = detail::stored_scale(detail::mean_magnitude(w));
+    const T scale = stored_scale(mean_magnitude(w));
     const T factor = T{1} / scale;
     for (std::size_t r = 0; r < w.rows; ++r) {
       const T* x = w.row(r);
@@ -105,7 +106,7 @@ struct sign_binary {
       T* y = out.row(r);
       for (std::size_t i = 0; i < w.cols; ++i) y[i] = x[i] < T{0} ? T{-1} : T{1};
     }
-    return detail::stored_scale(detail::mean_magnitude(w));
+    return stored_scale(mean_magnitude(w));
   }
 };
 
@@ -129,7 +130,7 @@ struct centered_binary {
       T* y = out.row(r);
       for (std::size_t i = 0; i < w.cols; ++i) y[i] = x[i] < mean ? T{-1} : T{1};
     }
-    return detail::stored_scale(detail::mean_magnitude(w));
+    return stored_scale(mean_magnitude(w));
   }
 };
 

@@ -9,6 +9,13 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 warns inside its own AVX-512 header about registers left undefined on purpose.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 BITNET_NAMESPACE_BEGIN
 namespace train {
 namespace detail {
@@ -44,9 +51,7 @@ struct word_vector {
 /// Words of two int16: sum += a[0] b[0] + a[1] b[1].
 struct pairs {
   using operand = __m512i;
-  static BITNET_INLINE operand load(const std::int32_t* b) noexcept {
-    return _mm512_load_si512(b);
-  }
+  static BITNET_INLINE operand load(const std::int32_t* b) noexcept { return _mm512_load_si512(b); }
   static BITNET_INLINE void dot(__m512i& sum, std::int32_t a, operand b) noexcept {
 #if BITNET_FLAGS_AVX512_VNNI
     sum = _mm512_dpwssd_epi32(sum, _mm512_set1_epi32(a), b);
@@ -60,9 +65,7 @@ struct pairs {
 /// [-64, 64].
 struct quads {
   using operand = __m512i;
-  static BITNET_INLINE operand load(const std::int32_t* b) noexcept {
-    return _mm512_load_si512(b);
-  }
+  static BITNET_INLINE operand load(const std::int32_t* b) noexcept { return _mm512_load_si512(b); }
   static BITNET_INLINE void dot(__m512i& sum, std::int32_t a, operand b) noexcept {
 #if BITNET_FLAGS_AVX512_VNNI
     sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(a), b);
@@ -222,3 +225,7 @@ struct quads {
 }  // namespace detail
 }  // namespace train
 BITNET_NAMESPACE_END
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
