@@ -249,6 +249,11 @@ TEST_CASE(
   CHECK(keys_of(*r) == strings{"bitnet.hidden_activation"});
   CHECK(repaired(renamed.meta(), *r).text("bitnet.hidden_activation") == "relu2");
 
+  shape.set(template_key, std::string{"BITNETAssistant"});
+  const auto both = plan_repair(edited(whole.meta(), shape).meta());
+  REQUIRE(both);
+  CHECK(keys_of(*both) == strings{std::string{template_key}, "bitnet.hidden_activation"});
+  shape.remove(template_key);
   shape.set("bitnet.embedding_length", number{2561});
   const auto other = plan_repair(edited(whole.meta(), shape).meta());
   REQUIRE(other);
@@ -408,6 +413,7 @@ TEST_CASE("any value under any key is refused, asked about, or repaired for good
                                             true,
                                             std::string{},
                                             std::string(70, '\xC3'),
+                                            std::string{"BITNET"},
                                             strings{},
                                             strings{"", " ", "a b"},
                                             std::vector<float>{},

@@ -7,6 +7,7 @@
 #include <bitnet/core/memory.hpp>
 #include <bitnet/core/native_thread.hpp>
 #include <bitnet/core/result.hpp>
+#include <bitnet/core/sleepers.hpp>
 #include <bitnet/core/thread_placement.hpp>
 
 #include <algorithm>
@@ -72,8 +73,9 @@ class thread_pool {
       BITNET_TRY(self.thread, native_thread::start<&worker::main>(&self));
     }
     for (std::size_t w = 1; w < threads; ++w) {
-      state->workers[w].placed.wait(false, std::memory_order_acquire);
-      BITNET_CHECK(state->workers[w].placing);
+      worker& self = state->workers[w];
+      while (!self.placed.load(std::memory_order_acquire)) self.maker.wait(self.placed, false);
+      BITNET_CHECK(self.placing);
     }
     if (options.place_caller) BITNET_CHECK(place_this_thread(place_of(options, 0)));
     return thread_pool{std::move(state)};
@@ -97,13 +99,14 @@ class thread_pool {
     thread_placement place;
     status placing;  // how it went; to be read once `placed`
     std::atomic<bool> placed{false};
+    sleepers maker;        // until placed
     native_thread thread;  // last, so that it is joined before anything that it uses goes
 
     static void main(void* self) noexcept {
       auto* const w = static_cast<worker*>(self);
       w->placing = place_this_thread(w->place);
       w->placed.store(true, std::memory_order_release);
-      w->placed.notify_one();
+      w->maker.wake_one(w->placed);
       w->pool->serve(w->index);
     }
   };
@@ -119,6 +122,8 @@ class thread_pool {
     alignas(cache_line) std::atomic<std::uint32_t> epoch{0};
     alignas(cache_line) std::atomic<std::uint32_t> gate{0};
     alignas(cache_line) const parallel_task* task = nullptr;
+    sleepers idle;    // until epoch changes
+    sleepers caller;  // until gate does
     std::atomic<bool> stop{false};
     std::atomic_flag busy;  // a loop is running; clear from the start in C++20
     std::size_t concurrency = 1;
@@ -137,7 +142,7 @@ class thread_pool {
 
     void announce() noexcept {
       epoch.fetch_add(1, std::memory_order_release);
-      epoch.notify_all();
+      idle.wake_all(epoch);
     }
 
     void run(std::size_t n, const parallel_task& body) noexcept {
@@ -173,7 +178,7 @@ class thread_pool {
         return inside == 0;
       };
       if (spin_until(left)) return;
-      while (!left()) gate.wait(inside, std::memory_order_acquire);
+      while (!left()) caller.wait(gate, inside);
     }
 
     /// Runs what is left of the loop, own share first.
@@ -199,7 +204,7 @@ class thread_pool {
           return epoch.load(std::memory_order_acquire) != seen;
         };
         if (!spin_until(announced))
-          while (!announced()) epoch.wait(seen, std::memory_order_acquire);
+          while (!announced()) idle.wait(epoch, seen);
         seen = epoch.load(std::memory_order_acquire);
         if (stop.load(std::memory_order_relaxed)) return;
         std::uint32_t state = gate.load(std::memory_order_relaxed);
@@ -209,7 +214,7 @@ class thread_pool {
             continue;
           take_indices(self);
           // Before the subtraction 1 means: closed, and this thread is the last one inside.
-          if (gate.fetch_sub(1, std::memory_order_acq_rel) == 1) gate.notify_one();
+          if (gate.fetch_sub(1, std::memory_order_acq_rel) == 1) caller.wake_one(gate);
           break;
         }
       }

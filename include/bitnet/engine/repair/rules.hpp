@@ -111,19 +111,20 @@ namespace detail {
     draft.set(key, std::string{draft.options.chat_template}, repair_draft::as_asked);
     return format_of(draft.options.chat_template);
   }
-  const std::string_view text = draft.text_of(key);
+  const std::string_view stated = draft.text_of(key);
   // The placeholder of the published BitNet files neither names their roles nor ends their turns.
-  const bool placeholder = text.find("BITNET") != std::string_view::npos &&
-                           text.find("<|eot_id|>") == std::string_view::npos;
-  if (!text.empty() && !placeholder) return format_of(text);
-  if (draft.is_b158() && draft.tokens.special("<|eot_id|>")) {
+  const bool placeholder = stated.find("BITNET") != std::string_view::npos &&
+                           stated.find("<|eot_id|>") == std::string_view::npos;
+  if (!stated.empty() && !placeholder) return format_of(stated);
+  if ((placeholder || draft.is_b158()) && draft.tokens.special("<|eot_id|>")) {
     draft.set(key, std::string{text::chat_template_of(text::chat_format::bitnet)},
               placeholder ? "a placeholder: the model was trained with 'User: ...<|eot_id|>'"
                           : "missing: the model was trained with 'User: ...<|eot_id|>'");
     return text::chat_format::bitnet;
   }
   if (draft.meta.contains(key)) {
-    draft.ask(key, placeholder ? "a placeholder of another model" : "it holds no template",
+    draft.ask(key,
+              placeholder ? "a placeholder, of another model than this" : "it holds no template",
               "chat_template");
   } else if (draft.tokens.special("<|im_start|>") || draft.tokens.special("<|start_header_id|>")) {
     draft.out.notes.push_back(

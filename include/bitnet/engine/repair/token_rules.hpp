@@ -148,12 +148,13 @@ class token_rules {
     BITNET_TRY(const bool decided, asked(key, d_.options.eot, id));
     if (decided) return {};
     const std::string_view name = format ? text::end_of_turn(*format) : std::string_view{};
-    const optional_id wanted = name.empty() ? std::nullopt : d_.tokens.special(name);
+    // -1 for none: GCC 12 takes what an optional of nothing holds for used.
+    const token wanted = name.empty() ? -1 : d_.tokens.special(name).value_or(-1);
     const id_entry there = read(key);
     const bool wrong = there.is == state::bad ||
                        (there.is == state::good && bpe() && d_.tokens.ordinary(there.id));
-    if (wanted && (wrong || (there.is == state::absent && !(eos_ && *eos_ == *wanted)))) {
-      set_id(key, *wanted, "the chat format ends turns with it");
+    if (wanted >= 0 && (wrong || (there.is == state::absent && eos_ != wanted))) {
+      set_id(key, wanted, "the chat format ends turns with it");
     } else if (wrong) {
       d_.remove(key, there.is == state::bad ? "there is no such token"
                                             : "that is a token of ordinary text");
