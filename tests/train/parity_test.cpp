@@ -51,7 +51,7 @@ train::trainer trained(const train::model_config<float>& config, executor_ref th
   const auto in = tokens();
   auto targets = in;
   std::reverse(targets.begin(), targets.end());
-  for (int i = 0; i < 3; ++i) REQUIRE(t->step({1, length, in, targets}));
+  for (int i = 0; i < 2; ++i) REQUIRE(t->step({1, length, in, targets}));
   return *std::move(t);
 }
 
@@ -101,7 +101,7 @@ differences compare(train::model& m, format_id matrices) {
   };
   const auto ids = tokens();
   std::vector<double> all;
-  for (std::size_t first = 0; first < 60; first += 4)
+  for (std::size_t first = 0; first < 36; first += 4)
     all.push_back(relative(std::span{ids}.subspan(first, 4)));
   std::sort(all.begin(), all.end());
   return {all[all.size() / 2], all.back(), relative(ids)};
@@ -109,7 +109,7 @@ differences compare(train::model& m, format_id matrices) {
 
 template <class Q>
 void check(train::architecture a, std::initializer_list<format_id> formats,
-           format_id embedding = format_id::f16, double precision = 1e-6) {
+           format_id embedding = format_id::f16, double precision = 3e-6) {
   CAPTURE(train::name_of(a));
   CAPTURE(Q::name);
   serial_executor serial;
