@@ -351,8 +351,12 @@ TEST_CASE("where sizes have 32 bits, tensors whose tiles or floats would not fit
        {one_tensor({row + 1}, f32, 0, 64), one_tensor({row, rows + 1}, f32, 0, 64),
         one_tensor({1, rows * row / 64 + 1}, f32, 0, 64), one_tensor({row, rows, 0, 2}, f32, 0, 64),
         one_tensor({1 << 30}, f32, 0, 64)}) {
-    CHECK(g.code() == unless_too_large(g.code().value_or(cut_off)));
-    if (sizeof(std::size_t) < 8) CHECK(g.message().find("'t'") != std::string::npos);
+    if (sizeof(std::size_t) == 8) {
+      CHECK(g.code() != errc::limit);
+    } else {
+      CHECK(g.code() == errc::limit);
+      CHECK(g.message().find("'t'") != std::string::npos);
+    }
   }
 }
 

@@ -201,8 +201,8 @@ class model_quantizer {
     aligned_buffer<std::byte> copy;
     const std::byte* bytes = t.data.data();
     if (t.data.empty()) {
-      BITNET_TRY(copy,
-                 aligned_buffer<std::byte>::uninitialized(t.size, t.name, false, options_.memory));
+      BITNET_TRY(copy, aligned_buffer<std::byte>::uninitialized(static_cast<std::size_t>(t.size),
+                                                                t.name, false, options_.memory));
       BITNET_CHECK(from_->read_tensor(t, 0, copy.span()));
       bytes = copy.data();
     }

@@ -2,7 +2,8 @@
 // Products of integers in 32-bit words, exact: two or four times as fast as those of floats.
 #pragma once
 
-#include <bitnet/core/math.hpp>
+#include <bitnet/core/checked.hpp>
+#include <bitnet/core/view.hpp>
 #include <bitnet/train/word_vector.hpp>
 
 #include <algorithm>

@@ -18,6 +18,7 @@ function(expect_nothing_else)
     endif()
   endforeach()
   get_property(targets DIRECTORY "${bitnet_SOURCE_DIR}" PROPERTY BUILDSYSTEM_TARGETS)
+  list(REMOVE_ITEM targets bitnet_train) # there where Eigen is
   if(NOT targets STREQUAL "bitnet")
     message(FATAL_ERROR "more targets than the library: ${targets}")
   endif()
