@@ -162,7 +162,8 @@ TEST_CASE("a layer of integers forward: the bits of the layer of floats") {
 
 TEST_CASE("a layer of integers backward: gradients rounded to 16 bits") {
   serial_executor serial;
-  for (const auto& [tokens, inputs] : {std::pair{9U, 12U}, {300U, 130U}, {515U, 33U}}) {
+  for (const auto& shape : {std::pair{9U, 12U}, {300U, 130U}, {515U, 33U}}) {
+    const auto tokens = shape.first, inputs = shape.second;
     CAPTURE(tokens);
     layer l{tokens, inputs};
     std::vector<float> a = l.x, b = l.x, y(tokens * l.all);
