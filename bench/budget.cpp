@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Steps in slices: how far they overrun their budget, and how much of it they use.
 //   budget MODEL [THREADS] [SECONDS]
-#include <bitnet/bitnet.hpp>
+#include "timed_session.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <vector>
 
 namespace {
 
-using session = bitnet::session<bitnet::dynamic_model>;
-using milliseconds = std::chrono::duration<double, std::milli>;
-using clock_type = std::chrono::steady_clock;
+using bench::clock_type;
+using bench::milliseconds;
+using bench::session;
 
 /// Milliseconds that every slice took, but the last one of a step, which may have little to do; and
 /// of those in which the thread kept its core, as far as one thread's processor time tells.
@@ -87,22 +85,11 @@ bool measure(session& s, std::size_t threads, double budget, double seconds, boo
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fputs("usage: budget MODEL [THREADS] [SECONDS]\n", stderr);
-    return 2;
-  }
-  bitnet::open_options options;
-  options.threads = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1;
-  const double seconds = argc > 3 ? std::strtod(argv[3], nullptr) : 10.0;
-  const auto model = bitnet::open(argv[1], options);
-  if (!model) {
-    std::fprintf(stderr, "%s\n", bitnet::to_string(model.error()).c_str());
-    return 1;
-  }
-  auto s = session::make(*model, model->threads(), {.context = 512});
-  if (!s) return 1;
-  for (const double budget : {1.0, 2.0, 4.0})
-    for (const bool prefill : {false, true})
-      if (!measure(*s, model->threads().concurrency(), budget, seconds, prefill)) return 1;
-  return 0;
+  return bench::with_session("budget", argc, argv,
+                             [](session& s, std::size_t threads, double seconds) {
+                               for (const double budget : {1.0, 2.0, 4.0})
+                                 for (const bool prefill : {false, true})
+                                   if (!measure(s, threads, budget, seconds, prefill)) return 1;
+                               return 0;
+                             });
 }

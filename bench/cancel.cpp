@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cancelling a prompt that is being read: how long after cancel() the call returns.
 //   cancel MODEL [THREADS] [SECONDS]
-#include <bitnet/bitnet.hpp>
+#include "timed_session.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <thread>
 #include <vector>
 
 namespace {
 
-using session = bitnet::session<bitnet::dynamic_model>;
-using milliseconds = std::chrono::duration<double, std::milli>;
-using clock_type = std::chrono::steady_clock;
+using bench::clock_type;
+using bench::milliseconds;
+using bench::session;
 
 /// Milliseconds from cancel() to the return of feed(), where it was cancelled; a negative number if
 /// the session was not as before, or feed() ended by itself.
@@ -34,31 +32,16 @@ double cancel_once(session& s, bitnet::cancel_token& flag, std::span<const bitne
   return milliseconds{back - asked}.count();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fputs("usage: cancel MODEL [THREADS] [SECONDS]\n", stderr);
-    return 2;
-  }
-  bitnet::open_options options;
-  options.threads = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1;
-  const double seconds = argc > 3 ? std::strtod(argv[3], nullptr) : 10.0;
-  const auto model = bitnet::open(argv[1], options);
-  if (!model) {
-    std::fprintf(stderr, "%s\n", bitnet::to_string(model.error()).c_str());
-    return 1;
-  }
-  auto s = session::make(*model, model->threads(), {.context = 512});
-  if (!s) return 1;
+/// Cancels prompts for some seconds and prints how long that took; the exit code.
+int measure(session& s, std::size_t threads, double seconds) {
   bitnet::cancel_token flag;
-  s->cancel_with(&flag);
+  s.cancel_with(&flag);
   std::vector<bitnet::token> prompt;
   for (int i = 0; i < 256; ++i) prompt.push_back(100 + 17 * i % 1000);
 
   // Costs of tiles are learnt meanwhile; one whole prompt says how much there is to cancel.
   const auto start = clock_type::now();
-  if (!s->feed(prompt) || !s->rewind(0)) return 1;
+  if (!s.feed(prompt) || !s.rewind(0)) return 1;
   const double whole = milliseconds{clock_type::now() - start}.count();
   const bitnet::counter_random random{1};
   std::vector<double> times;
@@ -66,7 +49,7 @@ int main(int argc, char** argv) {
   for (std::uint64_t i = 0; milliseconds{clock_type::now() - begin}.count() < 1e3 * seconds; ++i) {
     // Anywhere in a few layers, which are all alike, so that there are many in that time.
     const double after = std::min(60.0, whole / 2) * static_cast<double>(random.uniform(0, i));
-    times.push_back(cancel_once(*s, flag, prompt, milliseconds{after}));
+    times.push_back(cancel_once(s, flag, prompt, milliseconds{after}));
   }
   std::sort(times.begin(), times.end());
   if (times.empty() || times.front() < 0.0) {
@@ -79,7 +62,10 @@ int main(int argc, char** argv) {
   std::printf(
       "%zu thread(s): %zu prompts of %zu tokens (%.0f ms each) cancelled, back after p50 %.3f p99 "
       "%.3f p99.9 %.3f max %.3f ms\n",
-      model->threads().concurrency(), times.size(), prompt.size(), whole, at(0.5), at(0.99),
-      at(0.999), times.back());
+      threads, times.size(), prompt.size(), whole, at(0.5), at(0.99), at(0.999), times.back());
   return 0;
 }
+
+}  // namespace
+
+int main(int argc, char** argv) { return bench::with_session("cancel", argc, argv, measure); }

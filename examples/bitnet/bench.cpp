@@ -120,8 +120,9 @@ measurements measure(const bench_options& options, session& s, const stopwatch& 
   const auto timed = all.subspan(options.depth);
   check(s.rewind(options.depth), "cannot go back");
   std::vector<session> many;
-  for (std::size_t i = 0; i < options.sessions && options.sessions > 1; ++i)
-    many.push_back(check(s.fork(model.threads()), "cannot make a session"));
+  if (options.sessions > 1)
+    while (many.size() < options.sessions)
+      many.push_back(check(s.fork(model.threads()), "cannot make a session"));
   for (std::size_t i = 0; i < options.repeat; ++i) {
     bar.update(i, options.repeat);
     // Between the repetitions, so that a busy machine is busy for both.
