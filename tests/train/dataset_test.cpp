@@ -80,7 +80,8 @@ TEST_CASE("long documents come in passages that are nothing but their parts") {
   CHECK(passages("", 8).empty());
   CHECK(passages("12345678", 8).size() == 1);
   CHECK(passages("one\ntwo three\nfour", 10) ==
-        std::vector<std::string>{"one\ntwo ", "three\n", "four"});
+        std::vector<std::string>{"one\ntwo ", "three\nfour"});
+  CHECK(passages("three\nfour five", 10) == std::vector<std::string>{"three\n", "four five"});
   CHECK(passages("0123456789", 8) == std::vector<std::string>{"01234", "56789"});
   CHECK(passages("012\xf0\x9f\x98\x80"
                  "789",
