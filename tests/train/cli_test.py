@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """bitnet-train from outside: python3 cli_test.py BITNET_TRAIN BITNET."""
+import math
 import os
 import pathlib
 import random
@@ -176,6 +177,36 @@ class Train(app.Case):
         done = subprocess.run([BITNET, "run", "-m", path, "-p", "Tom", "-n", "8", "--temp", "0"],
                               capture_output=True, timeout=300, check=True)
         self.assertTrue(done.stdout.startswith(b"Tom"))
+
+    def engine_loss(self, model):
+        """Nats a token of the held-out tokens of the model's run, from scores of the engine."""
+        data = (self.folder / f"{model.name}.run" / "valid.tokens").read_bytes()[24:-16]
+        ids = [int.from_bytes(data[i:i + 2], "little") for i in range(0, len(data), 2)]
+        total = 0.0
+        for first in range(0, len(ids) - 1, 32):
+            known, targets = ids[first:first + 32], ids[first + 1:first + 33]
+            known = known[:len(targets)]
+            done = subprocess.run([BITNET, "logits", "-m", model, "--tokens",
+                                   ",".join(map(str, known)), "-o", "-"], capture_output=True,
+                                  timeout=300, check=True)
+            scores = app.floats(done.stdout)
+            width = len(scores) // len(known)
+            for i, target in enumerate(targets):
+                row = scores[i * width:(i + 1) * width]
+                total += math.log(sum(math.exp(x - row[target]) for x in row))
+        return total / (len(ids) - 1)
+
+    def test_the_held_out_loss_is_that_of_the_file(self):
+        """What is measured in training is what the engine computes from the file."""
+        for options in ((), ("-q", "mine"), ("-a", "llama", "-q", "grouped-binary"),
+                        ("-a", "qwen3", "-q", "none"), ("--type", "tq1_0", "--dim", "256", "--ffn",
+                                                        "256", "--embedding", "q8_0")):
+            kept = [x for name, value in zip(SHAPE[::2], SHAPE[1::2]) if name not in options
+                    for x in (name, value)]
+            path = self.folder / "model.gguf"
+            _, errors = app.run(self.text, "-o", path, "--steps", 12, *kept, *options, "--force")
+            said = float(re.search(r"held-out loss ([\d.]+) nats", errors)[1])
+            self.assertAlmostEqual(self.engine_loss(path), said, delta=3e-4, msg=options)
 
     def test_quantizers_architectures_and_types(self):
         sizes = {}
