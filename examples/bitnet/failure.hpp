@@ -69,8 +69,8 @@ class failure : public std::runtime_error {
   using bitnet::errc;
   switch (code) {
     case errc::io:
-      return "check that the path is right, that you may read and write there, and that the disk is "
-             "not full";
+      return "check that the path is right, that you may read and write there, and that the disk "
+             "is not full";
     case errc::not_gguf:
       return "give a model in GGUF format (a .gguf file)";
     case errc::truncated:
