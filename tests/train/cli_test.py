@@ -208,6 +208,18 @@ class Train(app.Case):
             said = float(re.search(r"held-out loss ([\d.]+) nats", errors)[1])
             self.assertAlmostEqual(self.engine_loss(path), said, delta=3e-4, msg=options)
 
+    def test_the_best_model_is_written(self):
+        """Noise that is learned by heart: the held-out loss rises again, and the file is from before."""
+        letters = random.Random(3)
+        self.text.write_text("<|endoftext|>".join(
+            "".join(letters.choice("abcdefghijklmnop") for _ in range(200)) for _ in range(30)))
+        path, _, errors = self.train("model.gguf", "-q", "none", steps=120)
+        losses = [float(row.split(",")[2]) for row in self.losses(path)[1:]]
+        self.assertGreater(losses[-1], min(losses) + 0.01)
+        said = float(re.search(r"held-out loss ([\d.]+) nats", errors)[1])
+        self.assertAlmostEqual(said, min(losses), delta=1e-4)
+        self.assertAlmostEqual(self.engine_loss(path), said, delta=3e-4)
+
     def test_quantizers_architectures_and_types(self):
         sizes = {}
         for quantizer in ("ternary", "binary", "centered-binary", "grouped-ternary",

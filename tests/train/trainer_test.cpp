@@ -222,6 +222,40 @@ TEST_CASE("a step takes the clipped gradient, and rate and decay from the schedu
   }
 }
 
+namespace {
+
+/// A quantizer that stops all gradients.
+struct stopped {
+  static constexpr std::string_view name = "stopped";
+  static constexpr quant::format_id format = quant::format_id::i2_s;
+  static float quantize(matrix_view<const float> w, matrix_view<float> out) noexcept {
+    return absmean_ternary::quantize(w, out);
+  }
+  static void backward(matrix_view<const float>, matrix_view<float> dw) noexcept {
+    for (std::size_t r = 0; r < dw.rows; ++r) std::fill_n(dw.row(r), dw.cols, 0.0F);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a step asks the quantizer what it does to gradients") {
+  serial_executor serial;
+  auto options = small();
+  options.model = configured<float>(architecture::llama, options.model.shape, weights<stopped>());
+  options.schedule.weight_decay = 0.0;
+  auto t = trainer::make(options, serial);
+  REQUIRE(t);
+  const auto list = t->model().parameters().all();
+  const std::vector<float> before{t->model().values().begin(), t->model().values().end()};
+  for (int i = 0; i < 2; ++i) REQUIRE(t->step(lesson{3, 40, i}.view()));
+  for (const parameter& p : list) {
+    const auto after = t->model().values().subspan(p.offset, p.size());
+    const bool same = std::equal(after.begin(), after.end(),
+                                 before.begin() + static_cast<std::ptrdiff_t>(p.offset));
+    CHECK(same == (p.kind == parameter_kind::matrix));
+  }
+}
+
 TEST_CASE("schedules") {
   train::schedule s;
   s.steps = 1000;
