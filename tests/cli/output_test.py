@@ -79,7 +79,7 @@ class Output(app.Case):
             app.run(*arguments)
             whole = out.read_bytes()
             seen = set()
-            for _ in range(40):
+            for _ in range(20):
                 out.write_bytes(b"an older file")
                 process = subprocess.Popen([app.APP, *map(str, arguments)],
                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
