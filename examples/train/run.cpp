@@ -7,6 +7,7 @@
 #include "files.hpp"
 #include "history.hpp"
 #include "setup.hpp"
+#include "step_batches.hpp"
 
 #include "../bitnet/failure.hpp"
 #include "../bitnet/terminal.hpp"
@@ -51,7 +52,8 @@ class training {
         batches_{check(train::batch_source::make(data_.train, static_cast<int>(o.batch),
                                                  static_cast<int>(o.length), o.seed,
                                                  static_cast<float>(o.noise)),
-                       "making batches")} {
+                       "making batches"),
+                 o.accumulate} {
     config_.model = model_of(o, data_.vocabulary.tokens.size());
     config_.clip_norm = o.clip;
     config_.tokens = o.batch * o.length;
@@ -80,7 +82,7 @@ class training {
     begin_ = watch_.seconds();
     std::optional<cli::progress> bar{std::in_place, "training"};
     while (trainer_->steps() < config_.schedule.steps && !out_of_time() && !cli::interrupted()) {
-      const auto report = check(trainer_->step(batches_of(trainer_->steps())), "training");
+      const auto report = check(trainer_->step(batches_.at(trainer_->steps())), "training");
       const std::uint64_t step = trainer_->steps();
       loss_.total += report.loss.total;
       loss_.count += report.loss.count;
@@ -140,24 +142,8 @@ class training {
                          "--accumulate, --length, --dim or --layers takes less"};
     return check(std::move(made), "making the model");
   }
-  /// The batches of a step: copies, since the source has memory for one.
-  [[nodiscard]] std::span<const train::batch> batches_of(std::uint64_t step) {
-    step_.clear();
-    tokens_.resize(2 * o_.accumulate);
-    for (std::size_t i = 0; i < o_.accumulate; ++i) {
-      const train::batch b = batches_.at(step * o_.accumulate + i);
-      std::vector<bitnet::token>&inputs = tokens_[2 * i], &targets = tokens_[2 * i + 1];
-      inputs.assign(b.inputs.begin(), b.inputs.end());
-      targets.assign(b.targets.begin(), b.targets.end());
-      step_.push_back({b.rows, b.length, inputs, targets});
-    }
-    return step_;
-  }
   [[nodiscard]] double step_tokens() const {
     return static_cast<double>(config_.tokens * o_.accumulate);
-  }
-  [[nodiscard]] double passes(std::uint64_t steps) const {
-    return batches_.passes(steps * o_.accumulate);
   }
   [[nodiscard]] std::span<float> values() { return trainer_->model().values(); }
 
@@ -176,7 +162,7 @@ class training {
   [[nodiscard]] std::uint64_t steps_in(double seconds) {
     auto probe = make_trainer();
     const auto step_once = [&](std::uint64_t i) {
-      static_cast<void>(check(probe.step(batches_of(i)), "training"));
+      static_cast<void>(check(probe.step(batches_.at(i)), "training"));
     };
     step_once(0);  // not timed: memory is touched for the first time
     cli::stopwatch watch;
@@ -252,7 +238,7 @@ class training {
     cli::note("step " + std::to_string(m.step) + '/' + std::to_string(config_.schedule.steps) +
               ": " + progress_text() + ", training " + cli::number(m.train, 3) + ", held out " +
               cli::number(m.valid, 4) + (m.valid <= log_.best() ? " (best)" : "") + ", " +
-              cli::number(passes(m.step), 1) + " passes");
+              cli::number(batches_.passes(m.step), 1) + " passes");
     write_tables();
   }
   [[nodiscard]] std::string progress_text() const {
@@ -291,16 +277,14 @@ class training {
               " M parameters, of which " + cli::number(static_cast<double>(matrices) / 1e6, 2) +
               " M " + o_.quantizer + "; " + std::to_string(config_.schedule.steps) + " steps of " +
               cli::number(step_tokens(), 0) + " tokens, " +
-              cli::number(passes(config_.schedule.steps), 1) + " passes over the text");
+              cli::number(batches_.passes(config_.schedule.steps), 1) + " passes over the text");
   }
 
   const options& o_;
   std::string folder_;
   dataset data_;
   bitnet::thread_pool pool_;
-  train::batch_source batches_;
-  std::vector<train::batch> step_;                  ///< of batches_of()
-  std::vector<std::vector<bitnet::token>> tokens_;  ///< of them
+  step_batches batches_;
   train::trainer_options config_;
   std::optional<train::trainer> trainer_;
   std::vector<float> best_;  ///< parameters of the lowest held-out loss

@@ -193,12 +193,12 @@ class basic_model {
     embed<T>(threads_, b.inputs, rounded_[embedding()], m.blocks.front().x);
     for (std::size_t i = 0; i < h.layers; ++i)
       block_at(i).forward(threads_, length, m.shared,
-                          i + 1 < h.layers ? m.blocks[i + 1].x : m.final);
+                          i + 1 < h.layers ? m.blocks[i + 1].x : m.residual);
     const T* const weight = rounded(list_.output_norm()).data;
-    each_chunk(threads_, m.final.rows, [&](std::size_t first, std::size_t count) {
+    each_chunk(threads_, m.residual.rows, [&](std::size_t first, std::size_t count) {
       for (std::size_t r = first; r < first + count; ++r)
-        m.final_inverse[r] =
-            rms_norm(m.final.row(r), weight, static_cast<T>(h.norm_eps), m.normed.row(r), h.dim);
+        m.residual_inverse[r] =
+            rms_norm(m.residual.row(r), weight, static_cast<T>(h.norm_eps), m.normed.row(r), h.dim);
     });
   }
 
@@ -221,12 +221,12 @@ class basic_model {
     const std::size_t dim = config_.shape.dim;
     const parameter& norm = list_[list_.output_norm()];
     const T* const weight = parameters_.data() + norm.offset;
-    const std::size_t chunks = ceil_div(m.final.rows, chunk_rows);
+    const std::size_t chunks = ceil_div(m.residual.rows, chunk_rows);
     std::fill_n(m.shared.norm_partials, chunks * dim, T{0});
-    each_chunk(threads_, m.final.rows, [&](std::size_t first, std::size_t count) {
+    each_chunk(threads_, m.residual.rows, [&](std::size_t first, std::size_t count) {
       T* const part = m.shared.norm_partials + first / chunk_rows * dim;
       for (std::size_t r = first; r < first + count; ++r)
-        rms_norm_backward<into::replace>(m.final.row(r), weight, m.final_inverse[r],
+        rms_norm_backward<into::replace>(m.residual.row(r), weight, m.residual_inverse[r],
                                          m.shared.d_dim.row(r), m.shared.d_out.row(r), part, dim);
     });
     for (std::size_t c = 0; c < chunks; ++c)

@@ -85,8 +85,8 @@ template <class T>
 struct step_memory {
   std::vector<block_memory<T>> blocks;
   shared_memory<T> shared;
-  matrix_view<T> final;  ///< the residual stream behind the last block
-  T* final_inverse = nullptr;
+  matrix_view<T> residual;  ///< behind the last block
+  T* residual_inverse = nullptr;
   matrix_view<T> normed;
   matrix_view<T> logits;  ///< of as many tokens as are scored at once
 
@@ -96,8 +96,8 @@ struct step_memory {
                       T* base, std::size_t tokens, std::size_t length) {
     layout<T> l{base};
     place_blocks(l, h, qk_norms, integers, tokens);
-    final = l.take(tokens, h.dim);
-    final_inverse = l.take(tokens);
+    residual = l.take(tokens, h.dim);
+    residual_inverse = l.take(tokens);
     normed = l.take(tokens, h.dim);
     logits = l.take(head_rows(tokens, h.vocab), h.vocab);
     place_shared(l, h, workers, tokens, length);
