@@ -67,6 +67,14 @@ if(UNIX AND NOT APPLE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set_tests_properties(integration.host_state PROPERTIES LABELS integration TIMEOUT 900)
 endif()
 
+# Targets and flags that the library does not serve are refused with a reason.
+if(NOT MSVC)
+  add_test(NAME integration.refused
+    COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/refused.py"
+      "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}" "${CMAKE_CURRENT_BINARY_DIR}/refused")
+  set_tests_properties(integration.refused PROPERTIES LABELS "integration;copies" TIMEOUT 120)
+endif()
+
 # The scripts of bench/, on results and programs that are made up.
 add_test(NAME integration.bench
   COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/bench_test.py"
