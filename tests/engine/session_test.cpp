@@ -7,6 +7,7 @@
 #include <bitnet/core/thread_pool.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <thread>
 
@@ -186,6 +187,35 @@ TEST_CASE("many sessions share one model from many threads") {
   CHECK(!seen[0].empty());
   for (const auto& logits : seen) CHECK(logits == seen[0]);
 }
+
+#if defined(__linux__)
+TEST_CASE("a model of one thread makes none, and one of three makes two and ends them") {
+  const auto threads_now = [] {
+    std::size_t n = 0;
+    for ([[maybe_unused]] const auto& t : std::filesystem::directory_iterator{"/proc/self/task"})
+      ++n;
+    return n;
+  };
+  bitnet::generate_options options;
+  options.max_tokens = 4;
+  options.ignore_eos = true;
+  const std::size_t before = threads_now();
+  for (const std::size_t threads : {1U, 3U}) {
+    const auto model = small_model("llama-", threads);
+    REQUIRE(model);
+    auto s = session::make(*model, model->threads(), {.context = 32});
+    REQUIRE(s);
+    std::size_t while_talking = 0;
+    REQUIRE(bitnet::generate(*s, model->tokenizer(), std::vector<token>{5, 6, 7}, options,
+                             [&](std::string_view) {
+                               while_talking = threads_now();
+                               return true;
+                             }));
+    CHECK(while_talking == before + threads - 1);
+  }
+  CHECK(threads_now() == before);
+}
+#endif
 
 TEST_CASE("two threads may generate with one model and its own pool") {
   const auto model = small_model("llama-");
