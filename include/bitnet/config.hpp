@@ -22,11 +22,15 @@ static_assert(std::endian::native == std::endian::little,
 static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
               "bitnet.hpp needs a 64-bit target, or WebAssembly");
 
-// With these flags sums come in any order, so that bits differ from compiler to compiler, and checks
-// for numbers that are not finite, which hostile files have, are left out.
+// With these flags sums come in any order, so that bits differ from compiler to compiler, and
+// checks for numbers that are not finite, which hostile files have, are left out.
 #if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
     defined(_M_FP_FAST) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0)
 #error "bitnet.hpp needs exact floating point: compile what includes it with -fno-fast-math"
+#endif
+
+#if defined(min) || defined(max)
+#error "min or max is a macro here: define NOMINMAX before <windows.h> is included"
 #endif
 
 // ---- platform -----------------------------------------------------------------------------------
