@@ -121,14 +121,14 @@ def run(folder, options):
               f"{latency(name, said, wall)} |", flush=True)
 
 
-def main():
+def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("--only", action="append", help="this example alone; several times")
     parser.add_argument("--folder", type=pathlib.Path, help="keep programs here, and use those there")
     parser.add_argument("--compile", action="store_true", help="run nothing")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.model = options.model.resolve()
     if not options.model.is_file():
         sys.exit(f"{options.model} is not a file")
