@@ -40,17 +40,26 @@ bitnet::result<std::optional<double>> cancel_once(session& s, bitnet::cancel_tok
   return std::optional{milliseconds{back - asked}.count()};
 }
 
+/// Milliseconds that a whole prompt takes: the best of three, so that the costs of tiles are
+/// learnt.
+bitnet::result<double> time_whole(session& s, std::span<const bitnet::token> prompt) {
+  double best = 1e9;
+  for (int i = 0; i < 3; ++i) {
+    const auto start = clock_type::now();
+    BITNET_CHECK(s.feed(prompt));
+    best = std::min(best, milliseconds{clock_type::now() - start}.count());
+    BITNET_CHECK(s.rewind(0));
+  }
+  return best;
+}
+
 /// Cancels prompts for some seconds and prints how long that took.
 bitnet::status measure(session& s, std::size_t threads, double seconds) {
+  const auto prompt = bench::prompt_of(s, 256);
+  BITNET_TRY(const double heedless, time_whole(s, prompt));
   bitnet::cancel_token flag;
   s.cancel_with(&flag);
-  const auto prompt = bench::prompt_of(s, 256);
-
-  // Costs of tiles are learnt meanwhile; one whole prompt says how much there is to cancel.
-  const auto start = clock_type::now();
-  BITNET_CHECK(s.feed(prompt));
-  BITNET_CHECK(s.rewind(0));
-  const double whole = milliseconds{clock_type::now() - start}.count();
+  BITNET_TRY(const double whole, time_whole(s, prompt));
   const bitnet::counter_random random{1};
   std::vector<double> times;
   const auto begin = clock_type::now();
@@ -69,9 +78,10 @@ bitnet::status measure(session& s, std::size_t threads, double seconds) {
     return times[static_cast<std::size_t>(share * static_cast<double>(times.size() - 1))];
   };
   std::printf(
-      "%zu thread(s): %zu prompts of %zu tokens (%.0f ms each) cancelled, back after p50 %.3f p99 "
-      "%.3f p99.9 %.3f max %.3f ms\n",
-      threads, times.size(), prompt.size(), whole, at(0.5), at(0.99), at(0.999), times.back());
+      "%zu thread(s): %zu prompts of %zu tokens (%.0f ms each, %.0f without a token to cancel by) "
+      "cancelled, back after p50 %.3f p99 %.3f p99.9 %.3f max %.3f ms\n",
+      threads, times.size(), prompt.size(), whole, heedless, at(0.5), at(0.99), at(0.999),
+      times.back());
   return {};
 }
 

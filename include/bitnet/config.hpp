@@ -177,14 +177,21 @@ static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
 #define BITNET_ABI_FLAG_4 o
 #endif
 
-#define BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode) \
-  v##major##_##minor##_##patch##_##isa##_##a##b##c##d##_##mode
-#define BITNET_ABI_JOIN(major, minor, patch, isa, a, b, c, d, mode) \
-  BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode)
+// Shared libraries of one process that define BITNET_ASSERT or BITNET_LOG differently, but are
+// alike otherwise, would share these too. Each defines BITNET_ABI_TAG, a word such as
+// _of_my_plugin.
+#if !defined(BITNET_ABI_TAG)
+#define BITNET_ABI_TAG
+#endif
+
+#define BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode, tag) \
+  v##major##_##minor##_##patch##_##isa##_##a##b##c##d##_##mode##tag
+#define BITNET_ABI_JOIN(major, minor, patch, isa, a, b, c, d, mode, tag) \
+  BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode, tag)
 #define BITNET_ABI                                                                         \
   BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_VERSION_PATCH,        \
                   BITNET_ABI_ISA, BITNET_ABI_FLAG_1, BITNET_ABI_FLAG_2, BITNET_ABI_FLAG_3, \
-                  BITNET_ABI_FLAG_4, BITNET_ABI_MODE)
+                  BITNET_ABI_FLAG_4, BITNET_ABI_MODE, BITNET_ABI_TAG)
 
 #define BITNET_NAMESPACE_BEGIN \
   namespace bitnet {           \

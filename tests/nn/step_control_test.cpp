@@ -90,7 +90,7 @@ TEST_CASE("a cancelled loop ends with the item under way, or with the few that g
     check(cancel_at_8th(cost, in_parallel), 8);
     check(cancel_at_8th(cost, by_row), 8);
   }
-  for (const float cost : {6e4F, 1e5F, 1e7F}) {  // above half of what may go unseen
+  for (const float cost : {0.0F, 6e4F, 1e5F, 1e7F}) {  // above half of what may go unseen
     CAPTURE(cost);
     check(cancel_at_8th(cost, in_pieces), 8);
   }

@@ -125,10 +125,10 @@ class session {
   /// Forgets a step that has not ended; the sequence is as before begin().
   void abandon() noexcept { steps_.abandon(); }
 
-  /// From now on work stops soon after `cancel`, which must outlive its use, is set: within a
-  /// piece of about half a millisecond, or one tile of 16 rows where that takes longer. null ends
-  /// that. While it is cancelled every step gives errc::cancelled, logits() and best() nothing that
-  /// they had not computed before.
+  /// From now on work stops soon after `cancel`, which must outlive its use, is set: no thread
+  /// begins more than a tenth of a millisecond's work, or one tile of 16 rows where that takes
+  /// longer. null ends that. While it is cancelled every step gives errc::cancelled, logits() and
+  /// best() nothing that they had not computed before.
   void cancel_with(const cancel_token* cancel) noexcept { steps_.cancel_with(cancel); }
 
   /// Tokens that a session gains in a step together with others.

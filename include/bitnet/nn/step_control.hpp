@@ -182,14 +182,11 @@ class step_control {
                                   clock::time_point now) const noexcept {
     const std::size_t least = budget_->used_ ? 0 : 1;
     if (budget_->work_ == 0) return least;
-    if (!budget_->timed() && cancel_ == nullptr) return std::min(left, budget_->work_);
-    double left_time = std::numeric_limits<double>::max();
-    if (budget_->timed()) {
-      // A quarter is kept for what takes longer than expected; the next slice may use it.
-      const double rest = ns{budget_->deadline_ - now}.count();
-      left_time = rest - std::max(rest / 4, shortest_slice);
-      if (left_time <= 0.0) return least;
-    }
+    if (!budget_->timed()) return std::min(left, budget_->work_);
+    // A quarter is kept for what takes longer than expected; the next slice may use it.
+    const double rest = ns{budget_->deadline_ - now}.count();
+    const double left_time = rest - std::max(rest / 4, shortest_slice);
+    if (left_time <= 0.0) return least;
     const double time = std::min(longest_slice, left_time);
     std::size_t turns = 1;  // items of each thread
     if (cost > 0.0F) {
