@@ -34,6 +34,7 @@ target_include_directories(bitnet_test_settings INTERFACE "${CMAKE_CURRENT_SOURC
 target_link_libraries(bitnet_test_settings INTERFACE doctest::doctest)
 target_compile_definitions(bitnet_test_settings INTERFACE
   "BITNET_SHARED_DIR=\"${bitnet_shared}\""
+  "BITNET_TEST_ALL_MODELS=$<BOOL:${BITNET_TEST_ALL_MODELS}>"
   "BITNET_TEST_DATA_DIR=\"${CMAKE_CURRENT_SOURCE_DIR}/data\"")
 # Tests need not be fast, and every one of them compiles kernels: -O1 halves the time for that.
 target_compile_options(bitnet_test_settings INTERFACE
@@ -154,10 +155,8 @@ function(bitnet_unit_tests)
       target_link_libraries(${program} PRIVATE bitnet_test_mode bitnet_test_main)
     endif()
     bitnet_settings(${program})
-    if(layer MATCHES "^(engine|kernels|nn)$") # whose files all instantiate the same
-      set_target_properties(${program} PROPERTIES UNITY_BUILD ${BITNET_TEST_UNITY}
-        UNITY_BUILD_BATCH_SIZE 0)
-    endif()
+    set_target_properties(${program} PROPERTIES # whose files all parse and instantiate the same
+      UNITY_BUILD ${BITNET_UNITY} UNITY_BUILD_BATCH_SIZE 0)
 
     foreach(file IN LISTS layer_sources)
       set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")

@@ -140,11 +140,12 @@ struct golden_model {
   }
 };
 
-/// The models to test: all of the shared suite where it is there, else those of the own tree.
+/// The models to test: all of the shared suite where it is there and wanted, else the own tree's.
 inline std::vector<golden_model> golden_models() {
   const std::string shared = std::string{BITNET_SHARED_DIR} + "/conformance/models/";
   const std::string own = std::string{BITNET_TEST_DATA_DIR} + "/models/";
-  const std::string folder = exists(shared + "manifest.tsv") ? shared : own;
+  const bool all = BITNET_TEST_ALL_MODELS != 0 && exists(shared + "manifest.tsv");
+  const std::string folder = all ? shared : own;
   std::istringstream lines{read_text(folder + "manifest.tsv")};
   std::vector<golden_model> models;
   for (std::string line; std::getline(lines, line);) {
