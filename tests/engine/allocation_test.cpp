@@ -60,7 +60,7 @@ TEST_CASE("feeding and scoring allocate nothing") {
   for (const auto& m : testing::golden_models()) {
     CAPTURE(m.name);
     bitnet::open_options options;
-    options.threads = 2;
+    options.threads = testing::two_threads();
     const std::size_t before_open = allocations;
     const auto model = bitnet::open(m.path + ".gguf", options);
     REQUIRE(model);
@@ -117,7 +117,7 @@ TEST_CASE("forks, snapshots and generations in the host's memory allocate nothin
   REQUIRE(!models.empty());
   const auto& m = models.front();
   bitnet::open_options options;
-  options.threads = 2;
+  options.threads = testing::two_threads();
   const auto model = bitnet::open(m.path + ".gguf", options);
   REQUIRE(model);
   using session = bitnet::session<bitnet::dynamic_model>;

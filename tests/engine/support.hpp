@@ -32,6 +32,9 @@ inline std::vector<std::size_t> thread_counts(std::vector<std::size_t> counts) {
   return counts;
 }
 
+/// Two threads, or one where the platform has no more.
+inline std::size_t two_threads() { return thread_counts({1, 2}).back(); }
+
 inline bool exists(const std::string& path) { return std::ifstream{path}.good(); }
 
 template <class T>

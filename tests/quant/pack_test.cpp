@@ -33,7 +33,8 @@ std::vector<float> round_trip(const std::vector<float>& in) {
   CHECK(data.back() == std::byte{0xa5});
   std::vector<float> out(in.size());
   for (std::size_t r = 0; r < row_count; ++r)
-    decode_row<F>({data.data(), row_count, row_length}, r, {out.data() + r * row_length, row_length});
+    decode_row<F>({data.data(), row_count, row_length}, r,
+                  {out.data() + r * row_length, row_length});
   return out;
 }
 
