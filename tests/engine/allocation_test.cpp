@@ -1,81 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // A session allocates when it is made and never again, and loading takes what is large from the
 // host if there is one: every operator new is counted.
+#include "engine/allocations.hpp"
 #include "engine/loading_support.hpp"
 
 #include "doctest.hpp"
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
-namespace {
-std::atomic<std::size_t> allocations{0};
-std::atomic<std::size_t> largest{0};  // since somebody set it to 0
-
-void* counted(std::size_t size, std::size_t alignment) noexcept {
-  ++allocations;
-  for (std::size_t before = largest; before < size && !testing::host_memory::allocating;)
-    if (largest.compare_exchange_weak(before, size)) break;
-  const std::size_t whole = (size + alignment - 1) / alignment * alignment;
-#if defined(_WIN32)
-  return _aligned_malloc(whole == 0 ? alignment : whole, alignment);
-#else
-  return std::aligned_alloc(alignment, whole == 0 ? alignment : whole);
-#endif
-}
-
-// Not inline: GCC would see free() for what it takes to come from its own operator new.
-#if defined(__GNUC__)
-__attribute__((noinline))
-#endif
-void release(void* p) noexcept {
-#if defined(_WIN32)
-  _aligned_free(p);
-#else
-  std::free(p);
-#endif
-}
-}  // namespace
-
-std::size_t testing::allocation_count() noexcept { return allocations; }
-
-// The forms that the others forward to, and the aligned ones.
-void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return counted(size, alignof(std::max_align_t));
-}
-void* operator new(std::size_t size, std::align_val_t a) {
-  return counted(size, static_cast<std::size_t>(a));
-}
-void* operator new(std::size_t size, std::align_val_t a, const std::nothrow_t&) noexcept {
-  return counted(size, static_cast<std::size_t>(a));
-}
-void operator delete(void* p) noexcept { release(p); }
-void operator delete(void* p, std::size_t) noexcept { release(p); }
-void operator delete(void* p, std::align_val_t) noexcept { release(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { release(p); }
+using testing::allocations;
 
 TEST_CASE("feeding and scoring allocate nothing") {
   for (const auto& m : testing::golden_models()) {
     CAPTURE(m.name);
     bitnet::open_options options;
     options.threads = testing::two_threads();
-    const std::size_t before_open = allocations;
+    const std::size_t before_open = allocations::count;
     const auto model = bitnet::open(m.path + ".gguf", options);
     REQUIRE(model);
-    CHECK(allocations > before_open);  // the count counts
+    CHECK(allocations::count > before_open);  // the count counts
     auto s = bitnet::session<bitnet::dynamic_model>::make(*model, model->threads(),
                                                           {.context = 64, .batch = 16});
     REQUIRE(s);
     const auto tokens = m.tokens();
     float sum = 0.0F;
-    const std::size_t before = allocations;
+    const std::size_t before = allocations::count;
     const bool fed = static_cast<bool>(s->feed(std::span{tokens}.first(21)));
     const bool scored = static_cast<bool>(
         s->score(std::span{tokens}.subspan(21),
                  [&](std::size_t, std::span<const float> row) { sum += row[0]; }));
-    const std::size_t after = allocations;
+    const std::size_t after = allocations::count;
     CHECK(fed);
     CHECK(scored);
     CHECK(std::isfinite(sum));
@@ -99,9 +51,9 @@ TEST_CASE("loading takes no large block from the heap if the host has memory for
       bitnet::models::visit_architecture(*architecture, [&](auto found) {
         using A = typename decltype(found)::type;
         bitnet::serial_executor here;
-        largest = 0;
+        allocations::largest = 0;
         const auto model = bitnet::load<A>(*std::move(document), here, options);
-        const std::size_t from_heap = largest;
+        const std::size_t from_heap = allocations::largest;
         REQUIRE(model);
         CHECK(from_heap < small);
         CHECK(memory.now == model->weight_bytes());
@@ -133,26 +85,26 @@ TEST_CASE("forks, snapshots and generations in the host's memory allocate nothin
   how.overflow = bitnet::overflow_policy::shift;
   how.sampling = {.temperature = 0.7F, .top_k = 30};
 
-  const std::size_t before = allocations;
+  const std::size_t before = allocations::count;
   auto a = session::make(*model, model->threads(), sizes, std::span{memory}.first(need->total()));
   bool good = a && a->begin(first, {.best = 3});
   while (good && a->stepping()) good = static_cast<bool>(a->step(std::chrono::microseconds{100}));
   auto b = a->fork(model->threads(), std::span{memory}.subspan(need->total()));
   const auto size = a->snapshot(saved);
   good = good && b && size && b->restore(std::span{saved}.first(*size)) && b->rewind(3);
-  const std::size_t after = allocations;
+  const std::size_t after = allocations::count;
   CHECK(good);
   CHECK(after == before);
 
   auto g = bitnet::generation<session>::make(*b, model->tokenizer(), first, how);
   REQUIRE(g);
   std::size_t shown = 0;
-  const std::size_t before_text = allocations;
+  const std::size_t before_text = allocations::count;
   const auto state = g->step(bitnet::step_budget::unlimited(), [&](std::string_view piece) {
     shown += piece.size();
     return true;
   });
-  const std::size_t after_text = allocations;
+  const std::size_t after_text = allocations::count;
   CHECK(state);
   CHECK(g->result_so_far().tokens.size() == 40);
   CHECK(shown > 0);

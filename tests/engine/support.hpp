@@ -21,9 +21,6 @@ inline std::string read_text(const std::string& path) {
   return all.str();
 }
 
-/// Calls of operator new so far in this program: allocation_test.cpp replaces and counts them.
-std::size_t allocation_count() noexcept;
-
 /// Those of these numbers of threads that the platform has: one without threads has 1.
 inline std::vector<std::size_t> thread_counts(std::vector<std::size_t> counts) {
 #if defined(__EMSCRIPTEN__)
