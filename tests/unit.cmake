@@ -63,8 +63,9 @@ set(bitnet_sanitizer_options
   "UBSAN_OPTIONS=print_stacktrace=1")
 
 # The longest, which begin first so that no processor waits for them at the end.
-set(bitnet_long_tests engine.determinism engine.replay engine.tiled engine.snapshot quant.encode
-  sample.grammar kernels.emulated kernels.tiled nn.output_head)
+set(bitnet_long_tests engine.determinism engine.replay engine.tiled engine.snapshot engine.loading
+  engine.fork quant.encode sample.grammar kernels.emulated kernels.tiled nn.output_head train.parity
+  train.trainer)
 
 # One ctest entry that runs the cases of one file; it fails if there are none.
 function(bitnet_test_entry name program file labels)
