@@ -31,7 +31,7 @@ std::vector<std::byte> saved(const session& s) {
 
 TEST_CASE("a restored session goes on with the same bits") {
   const auto model = small_model("bitnet-", 1);
-  const auto other = small_model("bitnet-", 2, "scalar");
+  const auto other = small_model("bitnet-", testing::two_threads(), "scalar");
   REQUIRE(model);
   REQUIRE(other);
   for (const auto kv : {kv_type::f16, kv_type::f32, kv_type::q8})

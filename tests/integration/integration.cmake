@@ -45,7 +45,8 @@ add_test(NAME integration.readme
   COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_SOURCE_DIR}/integration/readme.py"
     "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}"
     "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf" "${CMAKE_CURRENT_BINARY_DIR}/readme")
-set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900
+# A minute of compiling that another entry waits for begins first.
+set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900 COST 3
   FIXTURES_SETUP readme_programs)
 
 # The generated single header gives the first of them the same output.
@@ -64,7 +65,7 @@ if(UNIX AND NOT APPLE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/host_state/symbols.py"
       "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}" "${CMAKE_CXX_COMPILER_ID}" "${CMAKE_OBJDUMP}"
       "${CMAKE_CURRENT_BINARY_DIR}/host_state")
-  set_tests_properties(integration.host_state PROPERTIES LABELS integration TIMEOUT 900)
+  set_tests_properties(integration.host_state PROPERTIES LABELS integration TIMEOUT 900 COST 2)
 endif()
 
 # Targets and flags that the library does not serve are refused with a reason.
