@@ -402,9 +402,6 @@ request parse(int argc, char** argv) {
   CLI::App app{"Runs 1-bit and ternary language models (GGUF files) on the CPU.", "bitnet"};
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
-  app.footer(std::string{"Results go to stdout, statistics and progress to stderr. `bitnet COMMAND "
-                         "--help` explains a command.\n\n"} +
-             exit_code_help);
   add_command(app, r, "run", "Generate text", run, run_arguments);
   add_command(app, r, "tokenize", "Turn text into token ids", tokenize, tokenize_arguments);
   add_command(app, r, "logits", "Write the scores of every position", logits, logits_arguments);
@@ -423,6 +420,10 @@ request parse(int argc, char** argv) {
               convert_arguments);
   add_command(app, r, "repair", "Write a model with missing and wrong metadata put right", repair,
               repair_arguments);
+  // Last, since commands would inherit it.
+  app.footer(std::string{"Results go to stdout, statistics and progress to stderr. `bitnet COMMAND "
+                         "--help` explains a command.\n\n"} +
+             exit_code_help);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

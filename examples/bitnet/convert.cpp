@@ -27,6 +27,21 @@ std::string folder_name(const std::string& path) {
   return (whole.filename().empty() ? whole.parent_path() : whole).filename().string();
 }
 
+const char* folder_advice(bitnet::errc code) {
+  using bitnet::errc;
+  switch (code) {
+    case errc::malformed:
+    case errc::limit:
+    case errc::missing:
+    case errc::wrong_type:
+    case errc::shape:
+      return "the folder must be whole, as published: config.json, tokenizer.json or "
+             "tokenizer.model, and all of the model's safetensors";
+    default:
+      return advice(code);
+  }
+}
+
 from_hf::options library_options(const convert_options& o) {
   from_hf::options out;
   out.types = {written_type_if_named(o.type), written_type_if_named(o.embedding),
@@ -76,14 +91,19 @@ void print_json(const convert_options& options, const from_hf::conversion& model
 void convert(const convert_options& options) {
   refuse_existing(options.output, options.force);
   const stopwatch watch;
+  if (std::error_code ignored; !std::filesystem::is_directory(options.input, ignored))
+    throw failure{exit_code::file, cli::quoted(options.input) +
+                                       " is no folder: give that of a model's config.json, "
+                                       "tokenizer and safetensors"};
   const std::string doing = "cannot convert " + cli::quoted(options.input);
-  auto model = check(from_hf::conversion::open(options.input, library_options(options)), doing);
+  auto model = check(from_hf::conversion::open(options.input, library_options(options)), doing,
+                     folder_advice);
   // What would not load is not worth writing.
   check(model.preview([](const bitnet::gguf::document& document) -> bitnet::status {
     const auto plan = bitnet::plan(document);
     return plan ? bitnet::status{} : plan.error();
   }),
-        doing);
+        doing, folder_advice);
   for (const std::string& text : model.notes()) note("note: " + text);
 
   auto threads =
@@ -94,7 +114,7 @@ void convert(const convert_options& options) {
                     [&](std::uint64_t done, std::uint64_t total) {
                       bar.update(done, total, bytes_text(sink.bytes()));
                     }),
-        doing);
+        doing, folder_advice);
   sink.commit();
   bar.clear();
   if (options.json) print_json(options, model, sink.bytes(), watch.seconds());

@@ -69,7 +69,8 @@ class failure : public std::runtime_error {
   using bitnet::errc;
   switch (code) {
     case errc::io:
-      return "check that the path is right and that you may read and write there";
+      return "check that the path is right, that you may read and write there, and that the disk "
+             "is not full";
     case errc::not_gguf:
       return "give a model in GGUF format (a .gguf file)";
     case errc::truncated:
@@ -96,6 +97,9 @@ class failure : public std::runtime_error {
   return "";
 }
 
+/// advice() or what a command says instead.
+using advice_of = const char* (*)(bitnet::errc);
+
 /// 'text', for messages.
 [[nodiscard]] inline std::string quoted(std::string_view text) {
   std::string out{'\''};
@@ -109,21 +113,22 @@ class failure : public std::runtime_error {
 }
 
 /// Throws a library error: what was being done, what went wrong, and what helps.
-[[noreturn]] inline void fail(const bitnet::error& e, const std::string& doing) {
+[[noreturn]] inline void fail(const bitnet::error& e, const std::string& doing,
+                              advice_of hints = advice) {
   std::string message = doing + ": " + to_string(e);
-  const std::string hint = advice(e.code());
+  const std::string hint = hints(e.code());
   if (!hint.empty()) message += "\nhint: " + hint;
   throw failure{code_of(e.code()), message};
 }
 
 /// The value of a result; throws its error otherwise.
 template <class T>
-[[nodiscard]] T check(bitnet::result<T> r, const std::string& doing) {
-  if (!r) fail(r.error(), doing);
+[[nodiscard]] T check(bitnet::result<T> r, const std::string& doing, advice_of hints = advice) {
+  if (!r) fail(r.error(), doing, hints);
   return *std::move(r);
 }
-inline void check(const bitnet::status& s, const std::string& doing) {
-  if (!s) fail(s.error(), doing);
+inline void check(const bitnet::status& s, const std::string& doing, advice_of hints = advice) {
+  if (!s) fail(s.error(), doing, hints);
 }
 
 }  // namespace cli

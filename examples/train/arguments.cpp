@@ -34,7 +34,10 @@ void data_arguments(CLI::App& app, options& o) {
       ->type_name("RUN")
       ->take_all()
       ->expected(1);
-  app.add_flag("--resume", o.resume, "Go on from FILE.run/checkpoint if there is one");
+  auto* resume =
+      app.add_flag("--resume", o.resume, "Go on from FILE.run/checkpoint if there is one");
+  app.add_flag("--force", o.force, "Start over: replace FILE and the run beside it")
+      ->excludes(resume);
 }
 
 void model_arguments(CLI::App& app, options& o) {
@@ -76,7 +79,12 @@ void model_arguments(CLI::App& app, options& o) {
 }
 
 void run_arguments(CLI::App& app, options& o) {
-  auto* steps = app.add_option("-n,--steps", o.steps, "Steps to train")->type_name("N");
+  // Also what keeps a minus sign from becoming a huge number.
+  const auto count = [](std::int64_t least) {
+    return CLI::Range(least, std::int64_t{1} << 40, "0 or more");
+  };
+  auto* steps =
+      app.add_option("-n,--steps", o.steps, "Steps to train")->check(count(1))->type_name("N");
   app.add_option("-m,--minutes", o.minutes,
                  "Train about so long: the number of steps comes from the speed of the first ones")
       ->check(CLI::Range(0.01, 1e6))
@@ -88,25 +96,38 @@ void run_arguments(CLI::App& app, options& o) {
   app.add_option("-b,--batch", o.batch, "Rows of a batch")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
+  app.add_option("--accumulate", o.accumulate,
+                 "Batches of a step: more tokens for a step in the memory of one batch")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
   app.add_option("-l,--length", o.length, "Tokens of a row: the model's context")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  app.add_option("--lr", o.rate, "Highest learning rate")->capture_default_str();
-  app.add_option("--weight-decay", o.weight_decay, "Weight decay")->capture_default_str();
-  app.add_option("--warmup", o.warmup, "Steps until the highest rate")->capture_default_str();
+  app.add_option("--lr", o.rate, "Highest learning rate")
+      ->check(CLI::Range(1e-12, 10.0))
+      ->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay, "Weight decay")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
+  app.add_option("--warmup", o.warmup, "Steps until the highest rate")
+      ->check(count(0))
+      ->capture_default_str();
   app.add_option("--schedule", o.schedule,
                  "two-stage: as BitNet b1.58, the rate falls linearly, and in the middle it drops "
                  "and weight decay ends; cosine")
       ->check(CLI::IsMember({"two-stage", "cosine"}))
       ->capture_default_str()
       ->type_name("NAME");
-  app.add_option("--clip", o.clip, "Largest norm of the gradient; 0: any")->capture_default_str();
+  app.add_option("--clip", o.clip, "Largest norm of the gradient; 0: any")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
   app.add_option("--noise", o.noise,
                  "Share of the inputs that is replaced by random tokens: for small texts that are "
                  "passed over many times")
       ->check(CLI::Range(0.0, 0.9))
       ->capture_default_str();
   app.add_option("-s,--seed", o.seed, "Random seed; the same one gives the same model")
+      ->check(count(0))
       ->capture_default_str();
   app.add_option("-t,--threads", o.threads, "Threads; 0: one for each hardware thread")
       ->check(CLI::Range(0, 1024))
@@ -115,6 +136,7 @@ void run_arguments(CLI::App& app, options& o) {
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();
   app.add_option("--sample-every", o.sample_every, "Steps between samples; 0: at the end alone")
+      ->check(count(0))
       ->capture_default_str();
   app.add_option("--checkpoint-minutes", o.checkpoint_minutes, "Minutes between checkpoints")
       ->check(CLI::Range(0.0, 1e6))

@@ -11,25 +11,19 @@ namespace trainer {
 
 using cli::check;
 
-namespace {
-
-bitnet::quant::format_id format_named(const std::string& name) {
-  for (const auto id : bitnet::quant::all_formats)
-    if (bitnet::gguf::name_of(bitnet::train::type_of(id)) == name) return id;
-  cli::usage_error("unknown --type " + cli::quoted(name));
-}
-
-}  // namespace
-
 std::vector<std::byte> to_gguf(const options& o, const dataset& d,
                                const bitnet::train::model& model) {
   const std::string doing = "writing the model";
   bitnet::train::export_options to;
   to.name = o.name.empty() ? o.quantizer + " model" : o.name;
-  if (!o.type.empty()) to.matrices = format_named(o.type);
   bitnet::gguf::memory_sink sink;
   check(bitnet::train::export_gguf(model, d.vocabulary.view(), to, sink), doing);
   return std::move(sink.bytes);
+}
+
+double loss_of_type(const bitnet::train::model& model) {
+  return check(bitnet::train::format_error(model, model.config().weights.format),
+               "writing the model");
 }
 
 std::string sample(std::span<const std::byte> gguf, const std::string& prompt, std::size_t tokens,

@@ -20,6 +20,7 @@ struct options {
   std::string plot;
   std::vector<std::string> compare;  ///< loss tables of other runs, for the plot
   bool resume = false;
+  bool force = false;  ///< replace an older model and its run
 
   // The model.
   std::string architecture = "bitnet-b1.58";
@@ -37,7 +38,8 @@ struct options {
   // The run.
   std::size_t batch = 16;
   std::size_t length = 256;
-  std::uint64_t steps = 0;  ///< 0: from minutes
+  std::size_t accumulate = 1;  ///< batches of a step
+  std::uint64_t steps = 0;     ///< 0: from minutes
   double minutes = 0.0;
   double session_minutes = 0.0;  ///< stop with a checkpoint, to go on later; 0: no
   double rate = 3e-3;

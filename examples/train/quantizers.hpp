@@ -4,7 +4,7 @@
 
 #include "my_quantizer.hpp"
 
-#include <bitnet/train/quantizer.hpp>
+#include <bitnet/train/quantizers.hpp>
 
 #include <string_view>
 

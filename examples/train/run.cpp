@@ -38,6 +38,8 @@ std::string clock_text(double seconds) {
   return s < 3600 ? text + 2 : text;
 }
 
+std::string percent(double share) { return cli::number(100.0 * share, 3) + " %"; }
+
 /// Everything between the first step and the last.
 class training {
  public:
@@ -50,7 +52,7 @@ class training {
                                                  static_cast<int>(o.length), o.seed,
                                                  static_cast<float>(o.noise)),
                        "making batches")} {
-    config_.model = model_of(o, data_);
+    config_.model = model_of(o, data_.vocabulary.tokens.size());
     config_.clip_norm = o.clip;
     config_.tokens = o.batch * o.length;
     config_.seed = o.seed;
@@ -62,9 +64,13 @@ class training {
     if (o.resume && std::filesystem::exists(checkpoint_path()))
       saved = check(train::checkpoint::open(checkpoint_path()), "reading the checkpoint");
     plan_steps(saved ? &saved->info() : nullptr);
-    trainer_.emplace(check(train::trainer::make(config_, pool_), "making the model"));
+    trainer_.emplace(make_trainer());
     // Better now than after hours: types that cannot hold such matrices are refused here.
     static_cast<void>(to_gguf(o_, data_, trainer_->model()));
+    if (const double lost = loss_of_type(trainer_->model()); lost > 0.02)
+      cli::usage_error("--type " + o.type + " cannot hold weights of the quantizer " +
+                       cli::quoted(o.quantizer) + ": they would be off by " + percent(lost) +
+                       "; leave --type out, or `bitnet quantize` the finished model");
     best_.assign(values().begin(), values().end());
     if (saved) restore(*saved);
     note_shape();
@@ -74,7 +80,7 @@ class training {
     begin_ = watch_.seconds();
     std::optional<cli::progress> bar{std::in_place, "training"};
     while (trainer_->steps() < config_.schedule.steps && !out_of_time() && !cli::interrupted()) {
-      const auto report = check(trainer_->step(batches_.at(trainer_->steps())), "training");
+      const auto report = check(trainer_->step(batches_of(trainer_->steps())), "training");
       const std::uint64_t step = trainer_->steps();
       loss_.total += report.loss.total;
       loss_.count += report.loss.count;
@@ -100,10 +106,14 @@ class training {
     std::swap_ranges(best_.begin(), best_.end(), values().begin());
     trainer_->model().refresh();
     const auto bytes = to_gguf(o_, data_, trainer_->model());
+    const double lost = loss_of_type(trainer_->model());
     write_file(o_.output, bytes);
     std::swap_ranges(best_.begin(), best_.end(), values().begin());
     trainer_->model().refresh();
     const double loss = log_.best();
+    if (lost > 0.0)
+      cli::note("weights in the file are off by " + percent(lost) +
+                ", since its type cannot say all that was trained");
     cli::note("wrote " + o_.output + ": " + cli::bytes_text(bytes.size()) + ", held-out loss " +
               cli::number(loss, 4) + " nats a token, " +
               cli::number(loss / std::log(2.0) / data_.bytes_per_token, 4) + " bits a byte");
@@ -122,6 +132,33 @@ class training {
   [[nodiscard]] std::string settings() const {
     return settings_of(o_, data_, config_.schedule.steps);
   }
+  [[nodiscard]] train::trainer make_trainer() {
+    auto made = train::trainer::make(config_, pool_);
+    if (!made && made.error().code() == bitnet::errc::out_of_memory)
+      throw cli::failure{cli::exit_code::memory,
+                         "not enough memory for the model and a step of it: a smaller --batch with "
+                         "--accumulate, --length, --dim or --layers takes less"};
+    return check(std::move(made), "making the model");
+  }
+  /// The batches of a step: copies, since the source has memory for one.
+  [[nodiscard]] std::span<const train::batch> batches_of(std::uint64_t step) {
+    step_.clear();
+    tokens_.resize(2 * o_.accumulate);
+    for (std::size_t i = 0; i < o_.accumulate; ++i) {
+      const train::batch b = batches_.at(step * o_.accumulate + i);
+      std::vector<bitnet::token>&inputs = tokens_[2 * i], &targets = tokens_[2 * i + 1];
+      inputs.assign(b.inputs.begin(), b.inputs.end());
+      targets.assign(b.targets.begin(), b.targets.end());
+      step_.push_back({b.rows, b.length, inputs, targets});
+    }
+    return step_;
+  }
+  [[nodiscard]] double step_tokens() const {
+    return static_cast<double>(config_.tokens * o_.accumulate);
+  }
+  [[nodiscard]] double passes(std::uint64_t steps) const {
+    return batches_.passes(steps * o_.accumulate);
+  }
   [[nodiscard]] std::span<float> values() { return trainer_->model().values(); }
 
   /// How many steps: told, as the checkpoint says, or from the speed of this machine.
@@ -137,9 +174,9 @@ class training {
     config_.schedule.warmup = std::min(o_.warmup, config_.schedule.steps / 2);
   }
   [[nodiscard]] std::uint64_t steps_in(double seconds) {
-    auto probe = check(train::trainer::make(config_, pool_), "making the model");
+    auto probe = make_trainer();
     const auto step_once = [&](std::uint64_t i) {
-      static_cast<void>(check(probe.step(batches_.at(i)), "training"));
+      static_cast<void>(check(probe.step(batches_of(i)), "training"));
     };
     step_once(0);  // not timed: memory is touched for the first time
     cli::stopwatch watch;
@@ -149,8 +186,7 @@ class training {
     } while (watch.seconds() < std::min(5.0, 0.1 * seconds));
     const double step = watch.seconds() / static_cast<double>(steps);
     // Measuring costs a forward pass, a third of a step.
-    const double measure =
-        step / 3.0 * static_cast<double>(data_.valid.size()) / static_cast<double>(config_.tokens);
+    const double measure = step / 3.0 * static_cast<double>(data_.valid.size()) / step_tokens();
     return static_cast<std::uint64_t>(seconds /
                                       (step + measure / static_cast<double>(o_.eval_every)));
   }
@@ -216,7 +252,7 @@ class training {
     cli::note("step " + std::to_string(m.step) + '/' + std::to_string(config_.schedule.steps) +
               ": " + progress_text() + ", training " + cli::number(m.train, 3) + ", held out " +
               cli::number(m.valid, 4) + (m.valid <= log_.best() ? " (best)" : "") + ", " +
-              cli::number(batches_.passes(m.step), 1) + " passes");
+              cli::number(passes(m.step), 1) + " passes");
     write_tables();
   }
   [[nodiscard]] std::string progress_text() const {
@@ -225,8 +261,8 @@ class training {
     const double rate = steps / std::max(1e-9, seconds - measuring_);
     const double left = static_cast<double>(config_.schedule.steps - trainer_->steps()) * seconds /
                         std::max(1.0, steps);
-    std::string text = cli::number(rate * static_cast<double>(config_.tokens), 0) + " tokens/s, " +
-                       clock_text(left) + " left";
+    std::string text =
+        cli::number(rate * step_tokens(), 0) + " tokens/s, " + clock_text(left) + " left";
     if (loss_.count != 0) text = "loss " + cli::number(loss_.mean(), 3) + ", " + text;
     return text;
   }
@@ -254,8 +290,8 @@ class training {
     cli::note("model: " + o_.architecture + ", " + cli::number(static_cast<double>(all) / 1e6, 2) +
               " M parameters, of which " + cli::number(static_cast<double>(matrices) / 1e6, 2) +
               " M " + o_.quantizer + "; " + std::to_string(config_.schedule.steps) + " steps of " +
-              std::to_string(config_.tokens) + " tokens, " +
-              cli::number(batches_.passes(config_.schedule.steps), 1) + " passes over the text");
+              cli::number(step_tokens(), 0) + " tokens, " +
+              cli::number(passes(config_.schedule.steps), 1) + " passes over the text");
   }
 
   const options& o_;
@@ -263,6 +299,8 @@ class training {
   dataset data_;
   bitnet::thread_pool pool_;
   train::batch_source batches_;
+  std::vector<train::batch> step_;                  ///< of batches_of()
+  std::vector<std::vector<bitnet::token>> tokens_;  ///< of them
   train::trainer_options config_;
   std::optional<train::trainer> trainer_;
   std::vector<float> best_;  ///< parameters of the lowest held-out loss
@@ -281,6 +319,8 @@ class training {
 void run(const options& o) {
   if (o.text.empty()) return plot_runs(o, {});
   const std::string folder = o.output + ".run";
+  static_cast<void>(model_of(o, o.vocab));  // wrong options are found before any work
+  check_files(o, folder);
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error)

@@ -7,7 +7,14 @@
 #include "../bitnet/failure.hpp"
 #include "../bitnet/terminal.hpp"
 
+#include <bitnet/gguf/types.hpp>
+#include <bitnet/train/checkpoint.hpp>
+#include <bitnet/train/export.hpp>
+
 #include <cstdio>
+#include <filesystem>
+#include <string_view>
+#include <utility>
 
 namespace trainer {
 namespace {
@@ -30,9 +37,33 @@ train::weight_rounding<float> quantizer_of(const std::string& name) {
   cli::usage_error("unknown quantizer " + cli::quoted(name) + "; known: " + known);
 }
 
+bitnet::quant::format_id format_named(const std::string& name) {
+  std::string known;
+  for (const auto id : bitnet::quant::all_formats) {
+    if (id == bitnet::quant::format_id::i2_s_arm) continue;  // has no name of its own
+    const std::string_view type = bitnet::gguf::name_of(train::type_of(id));
+    if (type == name) return id;
+    known += (known.empty() ? "" : ", ") + std::string{type};
+  }
+  cli::usage_error("unknown --type " + cli::quoted(name) + "; known: " + known);
+}
+
+/// What the library refuses, in the words of the command line.
+[[noreturn]] void fail_in_options(const bitnet::error& e) {
+  constexpr std::pair<std::string_view, const char*> options[] = {
+      {"dim", "--dim"},           {"layers", "--layers"},      {"ffn", "--ffn"},
+      {"vocab", "--vocab"},       {"context", "--length"},     {"heads", "--heads"},
+      {"kv_heads", "--kv-heads"}, {"head_dim", "--heads"},     {"rope.dims", "--heads"},
+      {"group", "--dim, --ffn"},  {"embedding", "--embedding"}};
+  std::string name{e.what()};
+  for (const auto& [what, option] : options)
+    if (what == e.what()) name = option;
+  cli::usage_error(name + ": " + std::string{e.message()});
+}
+
 }  // namespace
 
-train::model_config<float> model_of(const options& o, const dataset& d) {
+train::model_config<float> model_of(const options& o, std::size_t vocab) {
   if (o.heads == 0 || o.dim % o.heads != 0) cli::usage_error("--dim is no multiple of --heads");
   bitnet::nn::hparams h;
   h.dim = o.dim;
@@ -41,14 +72,43 @@ train::model_config<float> model_of(const options& o, const dataset& d) {
   h.kv_heads = o.kv_heads;
   h.head_dim = o.dim / o.heads;
   h.ffn = o.ffn;
-  h.vocab = d.vocabulary.tokens.size();
+  h.vocab = vocab;
   h.context = o.length;
   h.rope.base = static_cast<float>(o.rope_base);
-  auto config =
-      train::configured<float>(architecture_of(o.architecture), h, quantizer_of(o.quantizer));
+  auto quantizer = quantizer_of(o.quantizer);
+  // The engine rounds inputs as the type of a file asks for, and so does training.
+  if (!o.type.empty()) quantizer.format = format_named(o.type);
+  auto config = train::configured<float>(architecture_of(o.architecture), h, quantizer);
   if (o.embedding == "q8_0") config.embedding = bitnet::quant::format_id::q8_0;
   if (o.embedding == "f32") config.embedding = bitnet::quant::format_id::f32;
+  if (const auto made = train::check(config); !made) fail_in_options(made.error());
+  if (o.batch * o.length > (std::size_t{1} << 24))
+    cli::usage_error(
+        "--batch times --length is over 16777216 tokens; --accumulate makes a step of "
+        "several batches");
   return config;
+}
+
+void check_files(const options& o, const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  for (const std::string& written : {o.output, o.plot})
+    for (const std::string& read : o.text)
+      if (fs::equivalent(written, read, ignored))
+        cli::usage_error(cli::quoted(written) + " is a text that is read; write elsewhere");
+  if (!o.valid.empty() && fs::equivalent(o.output, o.valid, ignored))
+    cli::usage_error(cli::quoted(o.output) + " is a text that is read; write elsewhere");
+  const std::string checkpoint = folder + "/checkpoint";
+  if (o.force) {
+    fs::remove(checkpoint, ignored);
+  } else if (fs::exists(checkpoint, ignored)) {
+    if (!o.resume)
+      cli::usage_error(cli::quoted(folder) +
+                       " holds an earlier run: --resume goes on with it, "
+                       "--force starts over");
+  } else if (fs::exists(o.output, ignored)) {
+    cli::usage_error(cli::quoted(o.output) + " exists; --force replaces it");
+  }
 }
 
 std::string settings_of(const options& o, const dataset& d, std::uint64_t steps) {
@@ -71,9 +131,11 @@ std::string settings_of(const options& o, const dataset& d, std::uint64_t steps)
   add("kv-heads", std::to_string(o.kv_heads));
   add("ffn", std::to_string(o.ffn));
   add("rope-base", real(o.rope_base));
+  add("type", o.type);
   add("embedding", o.embedding);
   add("batch", std::to_string(o.batch));
   add("length", std::to_string(o.length));
+  add("accumulate", std::to_string(o.accumulate));
   add("lr", real(o.rate));
   add("weight-decay", real(o.weight_decay));
   add("warmup", std::to_string(o.warmup));

@@ -6,6 +6,8 @@
 #
 #   OUT               folder for the text, models, logs, checkpoints and the plot
 #   --minutes M       train about so long in all (default 15)
+#   --steps N         train so many steps of 2048 tokens instead: the same models again, with any
+#                     number of threads
 #   --session S       stop after S minutes; the same command then goes on (default: no limit)
 #   --threads N       processors, divided among the models (default: all)
 #   --text FOLDER     where tinystories-*.txt are, or train.txt and held-out.txt as recase.py makes
@@ -19,20 +21,21 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
-minutes=15 session="" threads=$(nproc) text="" models="ternary binary float" include="" out=""
+minutes=15 steps="" session="" threads=$(nproc) text="" models="ternary binary float" include="" out=""
 while [ $# -gt 0 ]; do
   case $1 in
     --minutes) minutes=$2; shift 2 ;;
+    --steps) steps=$2; shift 2 ;;
     --session) session=$2; shift 2 ;;
     --threads) threads=$2; shift 2 ;;
     --text) text=$2; shift 2 ;;
     --models) models=$2; shift 2 ;;
     -I) include="$include -isystem $2"; shift 2 ;;
-    -*) sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    -*) sed -n '2,22s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     *) out=$1; shift ;;
   esac
 done
-[ -n "$out" ] || { sed -n '2,20s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ -n "$out" ] || { sed -n '2,22s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 mkdir -p "$out"
 text=${text:-$out}
 for folder in /usr/include/eigen3 /usr/local/include/eigen3; do
@@ -79,6 +82,8 @@ each=$((threads / count))
 # A row of a batch is a piece of work, so the rows of a step, about eight, are a multiple of the
 # threads.
 batch=$(((7 + each) / each * each))
+time="--minutes $minutes"
+[ -z "$steps" ] || batch=8 time="--steps $steps"
 
 train() { # train MODEL RATE options
   name=$1 rate=$2
@@ -86,8 +91,9 @@ train() { # train MODEL RATE options
   case $name in *:*) rate=${name#*:} ;; esac
   name=$(echo "$name" | tr : -)
   [ -z "$session" ] || set -- "$@" --session-minutes "$session"
+  # shellcheck disable=SC2086  # an option and its value
   exec "$program" "$out/train.txt" --valid "$out/held-out.txt" -o "$out/stories-$name.gguf" \
-    --name "TinyStories $name" --minutes "$minutes" --threads "$each" --resume --lr "$rate" \
+    --name "TinyStories $name" $time --threads "$each" --resume --lr "$rate" \
     --arch bitnet-b1.58 --vocab 1792 --dim 256 --layers 6 --heads 8 --kv-heads 4 --ffn 512 \
     --embedding q8_0 --batch "$batch" --length 256 --warmup 200 --seed 1 --eval-every 250 \
     --sample-every 2000 --checkpoint-minutes 1 "$@" \

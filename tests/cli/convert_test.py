@@ -2,6 +2,7 @@
 """convert: folders made from GGUF models come back as the same models; the rest is refused."""
 import json
 import pathlib
+import random
 import resource
 import shutil
 import struct
@@ -121,6 +122,37 @@ class RoundTrip(Convert):
                 self.assertEqual(other, rows, name)
                 used = sum(len(r) - r.count(1) for r in rows) / hf.product(dims)
                 self.assertAlmostEqual(mean / (scale * used), 1, delta=1e-6)
+
+    def test_master_weights_in_bf16(self):
+        """Weights as training leaves them, rounded as its forward pass rounds them."""
+        model, folder = self.from_synth("--arch", "bitnet-b1.58", "--type", "i2_s", "--embedding",
+                                        "f16", ternary="master")
+        tensors, draws, expected = hf.weights(hf.Gguf(model), "master"), random.Random(5), {}
+        for name in [hf.source_name(n) for n, t in hf.Gguf(model).tensors.items()
+                     if t[1] == hf.I2_S]:
+            _, shape, _ = tensors[name]
+            halves = [struct.unpack("<2H", struct.pack("<f", draws.gauss(0, 0.03)))[1]
+                      for _ in range(hf.product(shape))]
+            raw = struct.pack(f"<{len(halves)}H", *halves)
+            tensors[name] = ("BF16", shape, raw)
+            values = struct.unpack(f"<{len(halves)}f", b"".join(
+                b"\0\0" + raw[i:i + 2] for i in range(0, len(raw), 2)))
+            mean = sum(map(abs, values)) / len(values)
+            codes = [1 + max(-1, min(1, round(x / mean))) for x in values]
+            ties = [abs(abs(x / mean) - 0.5) < 1e-5 for x in values]
+            expected[name] = (mean, codes, ties)
+        (folder / "model.safetensors").write_bytes(hf.safetensors(tensors))
+        made = hf.Gguf(self.convert(folder))
+        for name, (dims, kind, raw) in made.tensors.items():
+            if kind != hf.I2_S:
+                continue
+            rows, scale = hf.codes_of_i2_s(dims, raw)
+            mean, codes, ties = expected.pop(hf.source_name(name))
+            self.assertAlmostEqual(scale / mean, 1, delta=1e-6)
+            seen = [c for row in rows for c in row]
+            self.assertEqual(len(seen), len(codes))
+            self.assertEqual([a for a, b, tie in zip(seen, codes, ties) if a != b and not tie], [])
+        self.assertEqual(expected, {})
 
     def test_absmean_must_be_said(self):
         _, folder = self.from_synth("--arch", "llama", "--type", "f16", "--embedding", "f16")
@@ -284,6 +316,7 @@ class Refusals(Convert):
         errors = self.convert(self.source, *options, code=code, name="never.gguf")
         for word in words:
             self.assertIn(word, errors)
+        self.assertNotIn("bitnet inspect", errors)  # which knows no folders
 
     def with_config(self, **changes):
         path = self.source / "config.json"
@@ -467,7 +500,9 @@ class Refusals(Convert):
     def test_files_and_options(self):
         self.refuse("no such", code=2, options=("--type", "no such"))
         self.refuse("can be written", code=2, options=("--type", "q8_1"))
-        app.run("convert", self.folder / "nowhere", "-o", self.folder / "x.gguf", code=3)
+        for path in (self.folder / "nowhere", self.source / "config.json"):
+            _, errors = app.run("convert", path, "-o", self.folder / "x.gguf", code=3)
+            self.assertIn("no folder", errors)
         out = self.folder / "out.gguf"
         out.write_bytes(b"precious")
         _, errors = app.run("convert", self.source, "-o", out, code=2)

@@ -2,11 +2,13 @@
 """Model files appear whole or not at all: no space, a killed process, an input as the output."""
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import time
 
 import app
+import huggingface as hf
 
 try:
     import resource  # absent on Windows
@@ -16,9 +18,13 @@ except ImportError:
 
 def writers(model, out):
     """Command lines that write `out`, most of them from `model`."""
+    folder = model.parent / "hf"
+    if not folder.exists():
+        hf.write_folder(folder, hf.Gguf(model), ternary="multiply")
     return [["tile", model, "-o", out, "--force"],
             ["quantize", model, out, "--force", "--type", "tq2_0"],
             ["repair", model, out, "--force", "--pre", "qwen2"],
+            ["convert", folder, "-o", out, "--force"],
             ["synth", "--shape", "tiny", "-o", out]]
 
 
@@ -65,6 +71,31 @@ class Output(app.Case):
         self.assertEqual(self.leftovers(), [])
         app.run("inspect", out)
 
+    def test_killed_at_any_moment(self):
+        """Under the final name lies the older file or the whole new one, nothing else."""
+        model, out = self.synth(), self.folder / "out.gguf"
+        moments = random.Random(1)
+        for arguments in writers(model, out):
+            app.run(*arguments)
+            whole = out.read_bytes()
+            seen = set()
+            for _ in range(40):
+                out.write_bytes(b"an older file")
+                process = subprocess.Popen([app.APP, *map(str, arguments)],
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                part = pathlib.Path(str(out) + ".part0")
+                if moments.random() < 0.5:  # while it writes, which is not long
+                    while process.poll() is None and not part.exists():
+                        pass
+                else:
+                    time.sleep(moments.uniform(0.0, 0.02))
+                process.kill()
+                process.wait()
+                seen.add(out.read_bytes())
+                part.unlink(missing_ok=True)
+            self.assertLessEqual(seen, {b"an older file", whole}, arguments)
+            self.assertIn(b"an older file", seen, arguments)
+
     def test_interrupted(self):
         out = self.folder / "out.gguf"
         process = subprocess.Popen([app.APP, "synth", "--shape", "2b4t", "-o", str(out)],
@@ -84,7 +115,7 @@ class Output(app.Case):
         os.link(model, hard)
         soft.symlink_to(model)
         for path in (model, hard, soft, self.folder / "." / ".." / self.folder.name / "tiny.gguf"):
-            for arguments in writers(model, path)[:-1]:
+            for arguments in writers(model, path)[:3]:
                 _, errors = app.run(*arguments, code=2)
                 self.assertIn("being read", errors)
         self.assertEqual(model.read_bytes(), content)

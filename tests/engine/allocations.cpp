@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operator new that counts. A file of its own: where it is seen, it is inlined.
+// The operator new and the malloc that count. A file of its own: where they are seen, they are
+// inlined.
 #include "engine/allocations.hpp"
 
+#include <cerrno>
 #include <cstdlib>
 #include <new>
 
 namespace {
 using testing::allocations;
 
-void* counted(std::size_t size, std::size_t alignment) noexcept {
+void count(std::size_t size) noexcept {
   ++allocations::count;
   for (std::size_t before = allocations::largest; before < size && !allocations::hosts_own;)
     if (allocations::largest.compare_exchange_weak(before, size)) break;
+}
+
+void* counted(std::size_t size, std::size_t alignment) noexcept {
+  if (OWN_MALLOC == 0) count(size);  // else it is when it comes to malloc's kind
   const std::size_t whole = (size + alignment - 1) / alignment * alignment;
 #if defined(_WIN32)
   return _aligned_malloc(whole == 0 ? alignment : whole, alignment);
@@ -32,6 +38,39 @@ void release(void* p) noexcept {
 #endif
 }
 }  // namespace
+
+#if OWN_MALLOC
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* p, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+
+void* malloc(std::size_t size) noexcept {
+  count(size);
+  return __libc_malloc(size);
+}
+void* calloc(std::size_t n, std::size_t size) noexcept {
+  count(n * size);
+  return __libc_calloc(n, size);
+}
+void* realloc(void* p, std::size_t size) noexcept {
+  count(size);
+  return __libc_realloc(p, size);
+}
+void* memalign(std::size_t alignment, std::size_t size) noexcept {
+  count(size);
+  return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+  return memalign(alignment, size);
+}
+int posix_memalign(void** p, std::size_t alignment, std::size_t size) noexcept {
+  *p = memalign(alignment, size);
+  return *p == nullptr ? ENOMEM : 0;
+}
+}  // extern "C"
+#endif
 
 // The forms that the others forward to, and the aligned ones.
 void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }

@@ -7,6 +7,9 @@
 #include <bitnet/core/thread_pool.hpp>
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iterator>
 #include <limits>
 #include <thread>
 
@@ -191,6 +194,39 @@ TEST_CASE("many sessions share one model from many threads") {
   CHECK(!seen[0].empty());
   for (const auto& logits : seen) CHECK(logits == seen[0]);
 }
+
+#if defined(__linux__)
+TEST_CASE("a model of one thread makes none, and one of three makes two and ends them") {
+  // The least of a while: one that was joined stays on the system's list a moment longer.
+  const auto threads_now = [] {
+    std::ptrdiff_t least = 1000;
+    for (int i = 0; i < 20; ++i) {
+      using tasks = std::filesystem::directory_iterator;
+      least = std::min(least, std::distance(tasks{"/proc/self/task"}, tasks{}));
+      std::this_thread::sleep_for(std::chrono::milliseconds{2});
+    }
+    return least;
+  };
+  bitnet::generate_options options;
+  options.max_tokens = 4;
+  options.ignore_eos = true;
+  const std::ptrdiff_t before = threads_now();
+  for (const int threads : {1, 3}) {
+    const auto model = small_model("llama-", static_cast<std::size_t>(threads));
+    REQUIRE(model);
+    auto s = session::make(*model, model->threads(), {.context = 32});
+    REQUIRE(s);
+    std::ptrdiff_t while_talking = 0;
+    REQUIRE(bitnet::generate(*s, model->tokenizer(), std::vector<token>{5, 6, 7}, options,
+                             [&](std::string_view) {
+                               while_talking = threads_now();
+                               return true;
+                             }));
+    CHECK(while_talking == before + threads - 1);
+  }
+  CHECK(threads_now() == before);
+}
+#endif
 
 TEST_CASE("two threads may generate with one model and its own pool") {
   const auto model = small_model("llama-");

@@ -63,6 +63,44 @@ TEST_CASE("texts are cut at separators") {
   CHECK(calls == 2);
 }
 
+TEST_CASE("long documents come in passages that are nothing but their parts") {
+  const auto passages = [](std::string_view text, std::size_t most) {
+    std::vector<std::string> all;
+    REQUIRE(train::each_passage(text, most, [&](std::string_view p, bool continues) {
+      CHECK(continues == !all.empty());
+      CHECK(p.size() <= most);
+      all.emplace_back(p);
+      return status{};
+    }));
+    std::string joined;
+    for (const std::string& p : all) joined += p;
+    CHECK(joined == text);
+    return all;
+  };
+  CHECK(passages("", 8).empty());
+  CHECK(passages("12345678", 8).size() == 1);
+  CHECK(passages("one\ntwo three\nfour", 10) ==
+        std::vector<std::string>{"one\ntwo ", "three\nfour"});
+  CHECK(passages("three\nfour five", 10) == std::vector<std::string>{"three\n", "four five"});
+  CHECK(passages("0123456789", 8) == std::vector<std::string>{"01234", "56789"});
+  CHECK(passages("012\xf0\x9f\x98\x80"
+                 "789",
+                 8)
+            .front() == "012");  // a character stays whole
+  static_cast<void>(passages(std::string(100, '\x80'), 9));
+  std::string lines;
+  for (int i = 0; i < 1000; ++i) lines += "line " + std::to_string(i) + "\n";
+  const auto all = passages(lines, 1000);
+  for (const std::string& p : all) {
+    CHECK(p.back() == '\n');
+    CHECK(p.size() > 400);
+  }
+  CHECK_FALSE(train::each_passage("a", 7, [](std::string_view, bool) { return status{}; }));
+  CHECK_FALSE(train::each_passage("a", 8, [](std::string_view, bool) -> status {
+    return error{errc::cancelled, "enough"};
+  }));
+}
+
 TEST_CASE("what is held out depends on number and seed alone") {
   int count = 0;
   for (std::uint64_t i = 0; i < 10000; ++i) count += train::held_out(i, 0.1, 7) ? 1 : 0;

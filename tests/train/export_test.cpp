@@ -43,3 +43,35 @@ TEST_CASE("what cannot be written is an error") {
   CHECK(train::export_gguf(*m, vocabulary->view(), {}, sink));
   CHECK_FALSE(sink.bytes.empty());
 }
+
+TEST_CASE("what a format cannot say of the trained weights is known") {
+  nn::hparams h;
+  h.dim = 256;
+  h.layers = 1;
+  h.heads = h.kv_heads = 4;
+  h.head_dim = 64;
+  h.ffn = 256;
+  h.vocab = 32;
+  h.context = 16;
+  serial_executor threads;
+  const auto error_of = [&](const train::weight_rounding<float>& weights, format_id id) {
+    const auto m = train::model::make(
+        train::configured<float>(train::architecture::bitnet_b158, h, weights), threads, 16);
+    REQUIRE(m);
+    const auto e = train::format_error(*m, id);
+    REQUIRE(e);
+    return *e;
+  };
+  const auto ternary = train::weights<train::absmean_ternary>();
+  const auto binary = train::weights<train::sign_binary>();
+  const auto floats = train::weights<train::no_quantizer>();
+  for (const auto id : {format_id::i2_s, format_id::tq1_0, format_id::tq2_0, format_id::f16,
+                        format_id::f32, format_id::q2_0_g128})
+    CHECK(error_of(ternary, id) == 0.0);
+  CHECK(error_of(ternary, format_id::q1_0) > 0.3);
+  for (const auto id : {format_id::q1_0, format_id::i2_s}) CHECK(error_of(binary, id) == 0.0);
+  CHECK(error_of(floats, format_id::f32) == 0.0);
+  CHECK(error_of(floats, format_id::f16) > 0.0);
+  CHECK(error_of(floats, format_id::f16) < 0x1p-11);
+  CHECK(error_of(floats, format_id::tq2_0) > 0.3);
+}

@@ -178,6 +178,84 @@ TEST_CASE("AdamW follows its formula; norms do not decay") {
   }
 }
 
+TEST_CASE("a step takes the clipped gradient, and rate and decay from the schedule") {
+  serial_executor serial;
+  auto options = small();
+  options.schedule.steps = 2;  // the second of two stages is the second step
+  options.schedule.warmup = 0;
+  options.schedule.two_stages = true;
+  const lesson data{3, 40, 1};
+  for (const double clip : {0.0, 1e-3, 1e3}) {
+    options.clip_norm = clip;
+    auto t = trainer::make(options, serial);
+    REQUIRE(t);
+    const parameter p = t->model().parameters()[t->model().parameters().block(1).down];
+    const std::size_t index = t->model().parameters().block(1).down;
+    const std::size_t count = t->model().parameters().all().size();
+    const auto array = [&](std::size_t i) {
+      const auto values = t->state()[i].values;
+      return std::vector<float>{values.begin(), values.end()};
+    };
+    for (int i = 0; i < 2; ++i) {
+      const auto before = array(index), first_before = array(count + index);
+      const auto report = t->step(data.view());
+      REQUIRE(report);
+      CHECK(report->rates.weight_decay == (i == 0 ? 0.1 : 0.0));
+      const double norm = report->gradient_norm;
+      CHECK(norm > 1e-3);
+      const double factor = clip > 0.0 && norm > clip ? clip / norm : 1.0;
+      const auto after = array(index), first = array(count + index),
+                 second = array(2 * count + index);
+      for (std::size_t k = 0; k < after.size(); k += 97) {
+        const auto real = [](float x) { return static_cast<double>(x); };
+        const double g = real(t->model().gradients()[p.offset + k]) * factor;
+        const double b1 = real(options.optimizer.beta1), b2 = real(options.optimizer.beta2);
+        const double moment = b1 * real(first_before[k]) + (1.0 - b1) * g;
+        CHECK(real(first[k]) == doctest::Approx(moment).epsilon(1e-4));
+        const double m = moment / (1.0 - std::pow(b1, i + 1));
+        const double v = real(second[k]) / (1.0 - std::pow(b2, i + 1));
+        const double change = m / (std::sqrt(v) + real(options.optimizer.eps)) +
+                              report->rates.weight_decay * real(before[k]);
+        CHECK(std::abs(real(after[k]) - (real(before[k]) - report->rates.rate * change)) < 1e-6);
+      }
+    }
+  }
+}
+
+namespace {
+
+/// A quantizer that stops all gradients.
+struct stopped {
+  static constexpr std::string_view name = "stopped";
+  static constexpr quant::format_id format = quant::format_id::i2_s;
+  static float quantize(matrix_view<const float> w, matrix_view<float> out) noexcept {
+    return absmean_ternary::quantize(w, out);
+  }
+  static void backward(matrix_view<const float>, matrix_view<float> dw) noexcept {
+    for (std::size_t r = 0; r < dw.rows; ++r) std::fill_n(dw.row(r), dw.cols, 0.0F);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a step asks the quantizer what it does to gradients") {
+  serial_executor serial;
+  auto options = small();
+  options.model = configured<float>(architecture::llama, options.model.shape, weights<stopped>());
+  options.schedule.weight_decay = 0.0;
+  auto t = trainer::make(options, serial);
+  REQUIRE(t);
+  const auto list = t->model().parameters().all();
+  const std::vector<float> before{t->model().values().begin(), t->model().values().end()};
+  for (int i = 0; i < 2; ++i) REQUIRE(t->step(lesson{3, 40, i}.view()));
+  for (const parameter& p : list) {
+    const auto after = t->model().values().subspan(p.offset, p.size());
+    const bool same = std::equal(after.begin(), after.end(),
+                                 before.begin() + static_cast<std::ptrdiff_t>(p.offset));
+    CHECK(same == (p.kind == parameter_kind::matrix));
+  }
+}
+
 TEST_CASE("schedules") {
   train::schedule s;
   s.steps = 1000;

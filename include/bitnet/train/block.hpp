@@ -108,11 +108,6 @@ struct block {
     }
   }
 
-  /// Values of shared.norm_partials for each chunk.
-  [[nodiscard]] static std::size_t norm_values(const nn::hparams& h) noexcept {
-    return 2 * h.dim + 2 * h.head_dim + h.q_dim() + h.ffn;
-  }
-
  private:
   [[nodiscard]] T eps() const noexcept { return static_cast<T>(config->shape.norm_eps); }
 

@@ -4,7 +4,7 @@
 
 #include <bitnet/core/result.hpp>
 #include <bitnet/nn/hparams.hpp>
-#include <bitnet/train/quantizer.hpp>
+#include <bitnet/train/quantizers.hpp>
 
 #include <cstdint>
 #include <string_view>

@@ -2,6 +2,7 @@
 // From text files to batches: documents of a text, their tokens, and what is held out.
 #pragma once
 
+#include <bitnet/core/checked.hpp>
 #include <bitnet/core/random.hpp>
 #include <bitnet/core/result.hpp>
 #include <bitnet/gguf/source.hpp>
@@ -32,6 +33,36 @@ template <class F>
     if (first == std::string_view::npos) continue;
     part = part.substr(first, part.find_last_not_of(space) - first + 1);
     BITNET_CHECK(document(part));
+  }
+  return {};
+}
+
+/// Calls passage(std::string_view, bool continues) for pieces of a document of at most `most` bytes
+/// each, of about the same size, as long as that returns a success: a document of any length is
+/// worked on in little memory. Cuts are behind line ends, else behind spaces, else between
+/// characters; `continues` is false for the first piece.
+template <class F>
+[[nodiscard]] status each_passage(std::string_view document, std::size_t most, F passage) {
+  if (most < 8) return error{errc::invalid_argument, "passages are too short", "most"};
+  bool continues = false;
+  while (!document.empty()) {
+    std::size_t size = document.size() / ceil_div(document.size(), most);
+    if (size < document.size()) {
+      const std::string_view head = document.substr(0, size);
+      std::size_t cut = head.rfind('\n');
+      if (cut == std::string_view::npos || cut < size / 2) cut = head.rfind(' ');
+      if (cut != std::string_view::npos && cut >= size / 2) {
+        size = cut + 1;
+      } else {  // bytes of 10xxxxxx continue a character; text that is no UTF-8 is cut anywhere
+        std::size_t begin = size;
+        while (begin + 4 > size && (static_cast<unsigned char>(document[begin]) & 0xC0U) == 0x80U)
+          --begin;
+        if (begin + 4 > size) size = begin;
+      }
+    }
+    BITNET_CHECK(passage(document.substr(0, size), continues));
+    document = document.substr(size);
+    continues = true;
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include <bitnet/train/bpe_vocabulary.hpp>
 #include <bitnet/train/model.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -54,7 +55,62 @@ namespace detail {
   return file.set(prefix + "attention.layer_norm_rms_epsilon", h.norm_eps);
 }
 
+/// Parameter i as the forward pass computes with it. An embedding comes in full precision: packing
+/// rounds it as the forward pass does.
+inline void exported_values(const model& m, std::size_t i, std::vector<float>& values) {
+  const parameter& p = m.parameters()[i];
+  const float scale = p.kind == parameter_kind::matrix ? m.scale(i) : 1.0F;
+  const float* const from =
+      p.kind == parameter_kind::embedding ? m.values().data() + p.offset : m.rounded(i).data;
+  values.assign(from, from + p.size());
+  for (float& x : values) x *= scale;
+}
+
+[[nodiscard]] inline status check_format(quant::format_id id, const parameter& p) {
+  if (id == quant::format_id::f32) return {};
+  const auto info = quant::find_format(id);
+  if (!info || info->pack == nullptr || !info->accepts_shape(p.rows, p.cols))
+    return error{errc::invalid_argument, "the format cannot hold a matrix of this shape", p.name};
+  return {};
+}
+
+/// Values as the bytes of a format that check_format() allows.
+inline void pack(quant::format_id id, const parameter& p, std::span<const float> values,
+                 std::vector<std::byte>& packed) {
+  const auto info = *quant::find_format(id);
+  packed.assign(static_cast<std::size_t>(*info.tensor_bytes(p.rows, p.cols)), std::byte{0});
+  info.pack(values.data(), p.rows, p.cols, packed.data());
+}
+
 }  // namespace detail
+
+/// How far the matrices of a file in a format are from those of the forward pass: the relative root
+/// mean square error of all, 0 if the format holds them without loss, as a quantizer's own does.
+/// errc::invalid_argument for a format that cannot pack matrices of these shapes.
+[[nodiscard]] inline result<double> format_error(const model& m, quant::format_id id) {
+  double squares = 0.0, errors = 0.0;
+  std::vector<float> values, row;
+  std::vector<std::byte> packed;
+  const auto all = m.parameters().all();
+  for (std::size_t i = 0; i < all.size() && id != quant::format_id::f32; ++i) {
+    const parameter& p = all[i];
+    if (p.kind != parameter_kind::matrix) continue;
+    BITNET_CHECK(detail::check_format(id, p));
+    detail::exported_values(m, i, values);
+    detail::pack(id, p, values, packed);
+    row.resize(p.cols);
+    for (std::size_t r = 0; r < p.rows; ++r) {
+      quant::find_format(id)->decode_row({packed.data(), p.rows, p.cols}, r, row);
+      for (std::size_t c = 0; c < p.cols; ++c) {
+        const double x = static_cast<double>(values[r * p.cols + c]);
+        const double error = x - static_cast<double>(row[c]);
+        squares += x * x;
+        errors += error * error;
+      }
+    }
+  }
+  return errors == 0.0 ? 0.0 : std::sqrt(errors / squares);
+}
 
 /// Writes the model to `sink`: matrices as their rounded values times their scale, which the
 /// quantizer's format holds without loss, the embedding in model_config::embedding, norms in float.
@@ -81,10 +137,7 @@ template <gguf::byte_sink Sink>
   const auto all = m.parameters().all();
   for (const parameter& p : all) {
     const quant::format_id id = format_of(p);
-    const auto info = quant::find_format(id);
-    if (id != quant::format_id::f32 &&
-        (!info || info->pack == nullptr || !info->accepts_shape(p.rows, p.cols)))
-      return error{errc::invalid_argument, "the format cannot hold a matrix of this shape", p.name};
+    BITNET_CHECK(detail::check_format(id, p));
     if (p.kind == parameter_kind::norm) {
       BITNET_CHECK(file.add_tensor(p.name, {p.cols}, type_of(id)));
     } else {
@@ -96,20 +149,13 @@ template <gguf::byte_sink Sink>
   std::vector<std::byte> packed;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const parameter& p = all[i];
-    const float scale = p.kind == parameter_kind::matrix ? m.scale(i) : 1.0F;
-    // An embedding is packed from full precision, as the forward pass rounds it.
-    const float* const from =
-        p.kind == parameter_kind::embedding ? m.values().data() + p.offset : m.rounded(i).data;
-    values.assign(from, from + p.size());
-    for (float& x : values) x *= scale;
+    detail::exported_values(m, i, values);
     const quant::format_id id = format_of(p);
     if (id == quant::format_id::f32) {
       BITNET_CHECK(stream.write(std::as_bytes(std::span{values})));
       continue;
     }
-    const auto info = *quant::find_format(id);
-    packed.assign(static_cast<std::size_t>(*info.tensor_bytes(p.rows, p.cols)), std::byte{0});
-    info.pack(values.data(), p.rows, p.cols, packed.data());
+    detail::pack(id, p, values, packed);
     BITNET_CHECK(stream.write(packed));
   }
   return stream.finish();

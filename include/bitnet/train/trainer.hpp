@@ -64,7 +64,7 @@ class basic_trainer {
   /// and optimizer are as before.
   [[nodiscard]] result<step_report> step(std::span<const batch> batches) {
     std::size_t count = 0;
-    for (const batch& b : batches) count += model_.count_targets(b);
+    for (const batch& b : batches) count += count_targets(b);
     if (count == 0)
       return error{errc::invalid_argument, "there is nothing to learn in the batches", "batches"};
     step_report report;
