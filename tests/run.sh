@@ -79,7 +79,12 @@ platform() {
 if [ $full = no ] && [ -n "$platforms" ]; then
   models=OFF
   # shellcheck disable=SC2086
-  for preset in $platforms; do platform "$preset" $core; done
+  for preset in $platforms; do
+    case $preset in
+      emscripten) platform emscripten ${core% hooks} ;; # which want threads
+      *) platform "$preset" $core ;;
+    esac
+  done
   exit
 fi
 
