@@ -123,11 +123,12 @@ build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_B
   -DBITNET_TEST_EMULATED=OFF
 check native -L 'isa|kernels|nn|engine' -LE "$not_again"
 
-# Clang: warnings, and code that checks its contracts, at -O1 as the tests always are. How users'
-# projects and single headers include is the same for GCC, and so is what the app prints.
+# Clang: warnings and code, at -O1 as the tests always are (all programs, so they share the kernels'
+# object). How users' projects and single headers include is the same for GCC, and so is what the
+# app prints.
 build clang debug all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
   -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON \
-  -DBITNET_TRAIN_NATIVE=OFF -DCMAKE_CXX_FLAGS_DEBUG="-O1"
+  -DBITNET_TRAIN_NATIVE=OFF -DCMAKE_CXX_FLAGS_DEBUG="-O1 -DNDEBUG"
 check clang -LE "lint|full|headers|integration|cli"
 check clang -L copies
 
