@@ -143,7 +143,7 @@ check clang -L copies
 except='engine[.]determinism'
 # shellcheck disable=SC2086
 platform aarch64 $core
-except='engine[.](conformance|constraint|determinism|fork|repair|stepping|tiled)'
+except='engine[.](conformance|constraint|determinism|fork|repair|stepping|tiled|trained)'
 platform mingw64 isa core quant gguf hooks engine
 except="$except|engine[.](loading|snapshot|allocation|chat)|gguf[.]corpus"
 platform emscripten core gguf engine
