@@ -49,7 +49,9 @@ add_library(bitnet_test_mode INTERFACE)
 if(EMSCRIPTEN)
   target_link_options(bitnet_test_settings INTERFACE -O1)
 endif()
+set(bitnet_test_exceptions "")
 if(NOT BITNET_TEST_EXCEPTIONS)
+  set(bitnet_test_exceptions WITHOUT_EXCEPTIONS)
   target_compile_options(bitnet_test_mode INTERFACE ${bitnet_without_exceptions})
 endif()
 if(TARGET Eigen3::Eigen)
@@ -112,7 +114,7 @@ function(bitnet_unit_tests)
   add_library(bitnet_test_main OBJECT main.cpp)
   target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings bitnet_test_mode)
   bitnet_settings(bitnet_test_main)
-  # Kernels and architectures, compiled once and not for speed.
+  # Kernels and architectures, compiled once and not for speed, which examples are in release builds.
   add_library(bitnet_test_implementation OBJECT EXCLUDE_FROM_ALL
     "${PROJECT_SOURCE_DIR}/cmake/implementation.cpp")
   target_link_libraries(bitnet_test_implementation
@@ -147,8 +149,12 @@ function(bitnet_unit_tests)
     list(FILTER helpers EXCLUDE REGEX "_test[.]cpp$")
     add_executable(${program} ${layer_sources} ${helpers})
     if(layer MATCHES "^(engine|train)$") # whose files open models
-      target_link_libraries(${program} PRIVATE bitnet_test_implementation)
-      target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
+      if(CMAKE_BUILD_TYPE STREQUAL "Release")
+        target_link_libraries(${program} PRIVATE bitnet_test_implementation)
+        target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
+      else() # the examples' flags are the tests' too
+        bitnet_separate(${program} ${bitnet_test_exceptions})
+      endif()
     endif()
     target_link_libraries(${program} PRIVATE bitnet_test_settings)
     if(layer STREQUAL "exceptions")
