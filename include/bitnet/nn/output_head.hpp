@@ -74,7 +74,7 @@ struct output_head {
     std::span<const float> rough;         ///< [vocab]
     std::span<const float> lower, upper;  ///< bounds on the best of each 16
     head_screen::factors factors;
-    float threshold;  ///< a score that `count` rows are sure to reach
+    float threshold;  ///< a score that as many rows as are asked for are sure to reach
   };
 
   /// The same by the screen: scores from the copy, then exact ones of the rows that may matter.
