@@ -35,19 +35,19 @@ def readme_program():
 
 def measure(command, text=""):
     """Output, wall and processor seconds and peak resident bytes of a command."""
-    begin = time.monotonic()
-    with tempfile.TemporaryFile("w+") as source, tempfile.TemporaryFile("w+") as sink:
-        source.write(text)
-        source.seek(0)
-        process = subprocess.Popen(list(map(str, command)), stdin=source, stdout=sink,
-                                   stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        sink.seek(0)
-        said = sink.read()
-    if process.returncode != 0:
-        sys.exit(f"exit code {process.returncode} from {shlex.join(map(str, command))}\n{said}")
-    return said, time.monotonic() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
+    # GNU time is small: what a process starts from counts for its peak, and this script is large.
+    with tempfile.TemporaryDirectory() as name:
+        used = pathlib.Path(name, "used")
+        begin = time.monotonic()
+        done = subprocess.run(["/usr/bin/time", "-q", "-f", "%U %S %M", "-o", used,
+                               *map(str, command)],
+                              input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False)
+        wall = time.monotonic() - begin
+        if done.returncode != 0:
+            sys.exit(f"exit code {done.returncode} from {shlex.join(map(str, command))}\n{done.stdout}")
+        user, system, peak = map(float, used.read_text().split())
+    return done.stdout, wall, user + system, peak * 1024
 
 
 def latency(name, said, wall):
@@ -129,6 +129,8 @@ def main(arguments=None):
     parser.add_argument("--folder", type=pathlib.Path, help="keep programs here, and use those there")
     parser.add_argument("--compile", action="store_true", help="run nothing")
     options = parser.parse_args(arguments)
+    if not os.path.exists("/usr/bin/time"):
+        sys.exit("/usr/bin/time is missing: the package time has it")
     options.model = options.model.resolve()
     if not options.model.is_file():
         sys.exit(f"{options.model} is not a file")

@@ -26,7 +26,7 @@ layers='isa core quant kernels nn models engine gguf text sample hooks exception
 for compiler in $compilers; do
   printf '\n== %s\n' "$compiler"
   cmake --preset release -B "build/$compiler" -DCMAKE_CXX_COMPILER="$compiler" -DBITNET_WERROR=ON \
-    -DBITNET_TEST_UNITY=ON -DBITNET_TEST_EMULATED=OFF -DBITNET_BUILD_EXAMPLES=OFF \
+    -DBITNET_UNITY=ON -DBITNET_TEST_EMULATED=OFF -DBITNET_BUILD_EXAMPLES=OFF \
     -DBITNET_BUILD_BENCHMARKS=OFF
   # shellcheck disable=SC2046,SC2086
   cmake --build "build/$compiler" -j "$jobs" --target $(printf 'test_%s ' $layers)

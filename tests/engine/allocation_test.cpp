@@ -6,13 +6,16 @@
 
 #include "doctest.hpp"
 
+#include <cstdlib>
+#include <new>
+
 using testing::allocations;
 
 TEST_CASE("what counts allocations sees them") {
   void* (*volatile allocate)(std::size_t) = &std::malloc;  // so that no compiler leaves it out
   const std::size_t before = allocations::count;
   void* const mine = allocate(100);
-  CHECK(allocations::count == before + (OWN_MALLOC == 1 ? 1 : 0));
+  CHECK(allocations::count == before + (allocations::counts_malloc ? 1 : 0));
   std::free(mine);
   const std::size_t second = allocations::count;
   ::operator delete(::operator new(100));

@@ -1,11 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operator new and the malloc that count. A file of its own: where they are seen, they are
+// The operator new and the malloc that count. A file of their own: where they are seen, they are
 // inlined.
 #include "engine/allocations.hpp"
 
 #include <cerrno>
 #include <cstdlib>
 #include <new>
+
+// glibc lets a program have a malloc of its own; sanitizers have theirs already.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OWN_MALLOC 0
+#endif
+#endif
+#if !defined(OWN_MALLOC) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define OWN_MALLOC 1
+#elif !defined(OWN_MALLOC)
+#define OWN_MALLOC 0
+#endif
+
+const bool testing::allocations::counts_malloc = OWN_MALLOC == 1;
 
 namespace {
 using testing::allocations;

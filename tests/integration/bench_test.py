@@ -49,6 +49,7 @@ def app_result(prefill, decode, **more):
             "load_s": 1.0, "first_token_s": 2.0, **more}
 
 
+@unittest.skipUnless(os.path.exists("/usr/bin/time"), "the package time is not installed")
 class Examples(unittest.TestCase):
     """bench/examples.py with a compiler whose programs say what real ones would."""
 
