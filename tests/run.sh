@@ -28,7 +28,7 @@ models=ON # BITNET_TEST_ALL_MODELS of a build
 not_again='lint|integration|headers|full' # labels that another build settles
 # Folders whose tests run on every platform.
 core='isa core quant kernels nn models engine gguf text sample convert hooks'
-say() { printf '\n== %s\n' "$*"; }
+say() { printf '\n== %s %s\n' "$(date +%T)" "$*"; }
 
 packages="cmake ninja-build g++ python3 ccache clang-format-14 doctest-dev libeigen3-dev
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libsimde-dev"
@@ -88,62 +88,85 @@ if [ $full = no ] && [ -n "$platforms" ]; then
   exit
 fi
 
-native=ON
-[ $full = no ] || native=OFF # its kernels would be compiled again
-build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON \
-  -DBITNET_TRAIN_NATIVE=$native
 if [ $full = no ]; then
+  build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON
   check release -LE full
   exit
 fi
-check release
 
-# The tests above had every model of the shared suite; from here on the ten of the tree do, which
-# have every architecture and layout in memory.
-models=OFF
-
-# The command line app, the trainer and every example are part of it; of the models with random
-# weights examples.robot_commands asks two. What only compares numbers is left out: other tests run
-# the same code (engine.replay each instruction set, number of threads and batch; train.trainer and
-# train.export the trainer; cli.run and cli.quantize the app).
+# What only compares numbers runs once: other tests run the same code (engine.replay each
+# instruction set, number of threads and batch; train.trainer and train.export the trainer).
 numbers='engine[.]determinism|train[.]parity'
-build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TRAIN_NATIVE=OFF
-check asan -LE "$not_again" -E "$numbers|cli[.](models|rivals|logits)"
 
-build tsan tsan tests_with_threads -DBITNET_BUILD_BENCHMARKS=OFF
-if ctest --test-dir build/tsan -N -L threads | grep -q 'Total Tests: 0'; then
-  say "no test uses threads"
-else
+# All models of the shared suite are in the release build's tests. In those of the others the ten of
+# the tree are, which have every architecture and layout in memory.
+first_half() {
+  # Without BITNET_TRAIN_NATIVE: the trainer would compile kernels of its own.
+  build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON \
+    -DBITNET_TRAIN_NATIVE=OFF
+  check release
+
+  # Clang: warnings and code, at -O1 as the tests always are (all programs, so they share the
+  # kernels' object). How users' projects and single headers include is the same for GCC, and so is
+  # what the app prints.
+  models=OFF
+  build clang debug all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
+    -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON \
+    -DBITNET_TRAIN_NATIVE=OFF -DCMAKE_CXX_FLAGS_DEBUG="-O1 -DNDEBUG"
+  check clang -LE "lint|full|headers|integration|cli" -E "$numbers"
+  check clang -L copies
+
+  # On Windows and WebAssembly what differs there, and the recorded sessions; --platforms runs all.
+  except='engine[.](conformance|constraint|determinism|fork|repair|stepping|tiled|trained)'
+  platform mingw64 isa core quant gguf hooks engine
+}
+
+second_half() {
+  # The command line app, the trainer and every example are part of it; of the models with random
+  # weights examples.robot_commands asks two.
+  models=OFF
+  build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TRAIN_NATIVE=OFF
+  check asan -LE "$not_again" -E "$numbers|cli[.](models|rivals|logits)"
+
+  build tsan tsan tests_with_threads -DBITNET_BUILD_BENCHMARKS=OFF
   # GCC 12's thread sanitizer cannot start where the kernel randomises addresses too widely.
   fixed="setarch $(uname -m) -R"
   $fixed true 2>/dev/null || fixed=
   # Every model at every split takes minutes here; sessions and the pool cover the same code.
-  check tsan -L threads -LE full -E engine.determinism
+  check tsan -L threads -LE full -E "$numbers"
   fixed=
-fi
 
-# What depends on this machine's own flags: kernels, layers and models. Emulated kernels do not.
-build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_BENCHMARKS=OFF \
-  -DBITNET_TEST_EMULATED=OFF
-check native -L 'isa|kernels|nn|engine' -LE "$not_again" -E "$numbers"
+  # What depends on this machine's own flags: kernels, layers and models. Emulated kernels do not.
+  build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_BENCHMARKS=OFF \
+    -DBITNET_TEST_EMULATED=OFF
+  check native -L 'isa|kernels|nn|engine' -LE "$not_again" -E "$numbers"
 
-# Clang: warnings and code, at -O1 as the tests always are (all programs, so they share the kernels'
-# object). How users' projects and single headers include is the same for GCC, and so is what the
-# app prints.
-build clang debug all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
-  -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON \
-  -DBITNET_TRAIN_NATIVE=OFF -DCMAKE_CXX_FLAGS_DEBUG="-O1 -DNDEBUG"
-check clang -LE "lint|full|headers|integration|cli" -E "$numbers"
-check clang -L copies
+  # On ARM everything but those. Each instruction set is forced by the tests themselves, and by
+  # processors that have no other (entries LAYER.FILE.PROCESSOR).
+  except=$numbers
+  # shellcheck disable=SC2086
+  platform aarch64 $core
 
-# Other platforms. On ARM everything, but that engine.replay does what engine.determinism would:
-# each instruction set is forced by the tests themselves, and by processors that have no other
-# (entries LAYER.FILE.PROCESSOR). On Windows and WebAssembly what differs there, and the recorded
-# sessions. --platforms runs the rest.
-except='engine[.]determinism'
-# shellcheck disable=SC2086
-platform aarch64 $core
-except='engine[.](conformance|constraint|determinism|fork|repair|stepping|tiled|trained)'
-platform mingw64 isa core quant gguf hooks engine
-except="$except|engine[.](loading|snapshot|allocation|chat)|gguf[.]corpus"
-platform emscripten core gguf engine
+  except='engine[.](allocation|chat|conformance|constraint|loading|repair|snapshot|tiled|trained)'
+  except="$except|gguf[.]corpus"
+  platform emscripten core gguf engine
+}
+
+# Side by side, each with half of the processors, so that none of them waits for the last file or
+# test of a build. Each has a folder of its own for temporary files.
+jobs=$((jobs > 1 ? jobs / 2 : 1))
+export CMAKE_BUILD_PARALLEL_LEVEL="$jobs" CTEST_PARALLEL_LEVEL="$jobs"
+mkdir -p build/second_half
+(
+  export TMPDIR="$PWD/build/second_half"
+  second_half
+) >build/second_half.log 2>&1 &
+second=$!
+trap 'kill $second 2>/dev/null; tail -n 50 build/second_half.log' EXIT
+first_half
+trap - EXIT
+failed=no
+wait $second || failed=yes
+cat build/second_half.log
+[ $failed = no ]
+say "all passed"

@@ -109,6 +109,8 @@ function(bitnet_unit_tests)
   set_source_files_properties(kernels/emulated_test.cpp PROPERTIES
     SKIP_UNITY_BUILD_INCLUSION ON COMPILE_OPTIONS
     "-fno-sanitize=signed-integer-overflow;$<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>;$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>")
+  # doctest's own code is where it is included first.
+  set_source_files_properties(main.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   # It replaces the allocator, which other tests' code would then be inlined with.
   set_source_files_properties(engine/allocations.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   add_library(bitnet_test_main OBJECT main.cpp)
