@@ -8,14 +8,28 @@
 #include <ctime>
 #include <vector>
 
+#if defined(__unix__)
+#include <sys/resource.h>
+#endif
+
 namespace {
 
 using bench::clock_type;
 using bench::milliseconds;
 using bench::session;
 
+/// How often the system took a core away from a thread of this process; 0 where nobody counts.
+long preemptions() {
+#if defined(__unix__)
+  rusage used{};
+  if (getrusage(RUSAGE_SELF, &used) == 0) return used.ru_nivcsw;
+#endif
+  return 0;
+}
+
 /// Milliseconds that every slice took, but the last one of a step, which may have little to do; and
-/// of those in which the thread kept its core, as far as one thread's processor time tells.
+/// of those in which the threads kept their cores, as far as the system tells: by preemptions and,
+/// of one thread, by its processor time.
 struct slices {
   std::vector<double> taken, undisturbed;
   double tokens_per_s = 0.0;
@@ -24,8 +38,7 @@ struct slices {
     const double share = static_cast<double>(undisturbed.size()) /
                          static_cast<double>(std::max<std::size_t>(taken.size(), 1));
     report(what, threads, budget, taken);
-    if (threads != 1) return;
-    std::printf("  the %.1f %% in which it kept its core:\n  ", 100.0 * share);
+    std::printf("  the %.1f %% in which no core was taken away:\n  ", 100.0 * share);
     report(what, threads, budget, undisturbed);
   }
   void report(const char* what, std::size_t threads, double budget,
@@ -48,48 +61,52 @@ struct slices {
   }
 };
 
-/// Steps to the end; false if something went wrong.
-bool run(session& s, double budget, slices& out) {
+/// Steps to the end.
+bitnet::status run(session& s, std::size_t threads, double budget, slices& out) {
   for (;;) {
+    const long taken_away = preemptions();
     const std::clock_t used = std::clock();
     const auto start = clock_type::now();
-    const auto state = s.step(milliseconds{budget});
+    BITNET_TRY(const auto state, s.step(milliseconds{budget}));
     const double took = milliseconds{clock_type::now() - start}.count();
     const double busy = 1e3 * static_cast<double>(std::clock() - used) / CLOCKS_PER_SEC;
-    if (!state) return false;
-    if (*state == bitnet::step_state::done) return true;
+    if (state == bitnet::step_state::done) return {};
     out.taken.push_back(took);
-    if (took - busy < 0.1) out.undisturbed.push_back(took);
+    if (preemptions() == taken_away && (threads != 1 || took - busy < 0.1))
+      out.undisturbed.push_back(took);
   }
 }
 
-bool measure(session& s, std::size_t threads, double budget, double seconds, bool prefill) {
-  std::vector<bitnet::token> prompt;
-  for (int i = 0; i < (prefill ? 128 : 1); ++i) prompt.push_back(100 + 17 * i);
+bitnet::status measure(session& s, std::size_t threads, double budget, double seconds,
+                       bool prefill) {
+  const auto prompt = bench::prompt_of(s, prefill ? 128 : 1);
   slices out, warm;
   std::size_t tokens = 0;
-  if (!s.rewind(0) || !s.begin(prompt, {.best = 1}) || !run(s, budget, warm)) return false;
+  BITNET_CHECK(s.rewind(0));
+  BITNET_CHECK(s.begin(prompt, {.best = 1}));
+  BITNET_CHECK(run(s, threads, budget, warm));
   const auto start = clock_type::now();
   double took = 0.0;
   while (took < seconds) {
-    if ((prefill || s.position() == s.capacity()) && !s.rewind(0)) return false;
-    if (!s.begin(prompt, {.best = 1}) || !run(s, budget, out)) return false;
+    if (prefill || s.position() == s.capacity()) BITNET_CHECK(s.rewind(0));
+    BITNET_CHECK(s.begin(prompt, {.best = 1}));
+    BITNET_CHECK(run(s, threads, budget, out));
     tokens += prompt.size();
     took = milliseconds{clock_type::now() - start}.count() / 1e3;
   }
   out.tokens_per_s = static_cast<double>(tokens) / took;
   out.report(prefill ? "prefill" : "decode", threads, budget);
-  return true;
+  return {};
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   return bench::with_session("budget", argc, argv,
-                             [](session& s, std::size_t threads, double seconds) {
+                             [](session& s, std::size_t threads, double seconds) -> bitnet::status {
                                for (const double budget : {1.0, 2.0, 4.0})
                                  for (const bool prefill : {false, true})
-                                   if (!measure(s, threads, budget, seconds, prefill)) return 1;
-                               return 0;
+                                   BITNET_CHECK(measure(s, threads, budget, seconds, prefill));
+                               return {};
                              });
 }

@@ -1,6 +1,6 @@
 # tests/fuzz/NAME_fuzz.cpp become libFuzzer programs NAME_fuzz with a ctest entry fuzz.NAME
 # (label fuzz): a million runs of the parser's, which takes minutes; of the others, whose inputs are
-# whole texts and models, as many as a minute allows. Seeds: tests/fuzz/NAME, and the malformed
+# whole texts and models, as many as half a minute allows. Seeds: tests/fuzz/NAME, and the malformed
 # inputs of the shared data where they are present.
 
 if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
@@ -29,7 +29,7 @@ foreach(source IN LISTS sources)
   if(EXISTS "${dictionary}")
     list(APPEND seeds "-dict=${dictionary}")
   endif()
-  set(seconds 60)
+  set(seconds 30)
   if(name STREQUAL "gguf")
     set(seconds 420)
   endif()

@@ -5,7 +5,7 @@
 #   (nothing)    the release build, its tests, and every header compiled alone
 #   --full       also: the slow tests (label full), GCC for this machine's processor, the address,
 #                undefined-behaviour and thread sanitizers, Clang with exceptions, fuzzing, and the
-#                kernels on ARM and the core on Windows
+#                unit tests on ARM, most of them on Windows, and a model on WebAssembly
 #   --platforms  the unit tests on Windows (mingw64), ARM (aarch64) and WebAssembly (emscripten), or
 #                those of them that are named, under wine, qemu and node, and nothing else
 #
@@ -16,7 +16,7 @@ cd "$(dirname "$0")/.."
 full=no platforms=
 case "${1:-}" in
   "") ;;
-  --full) full=yes platforms="mingw64 aarch64" ;;
+  --full) full=yes platforms="mingw64 aarch64 emscripten" ;;
   --platforms)
     shift
     platforms="${*:-mingw64 aarch64 emscripten}" ;;
@@ -24,11 +24,11 @@ case "${1:-}" in
 esac
 
 fixed= # prefix of ctest
-together=OFF # BITNET_TEST_UNITY of a build
+models=ON # BITNET_TEST_ALL_MODELS of a build
 not_again='lint|integration|headers|full' # labels that another build settles
 # Folders whose tests run on every platform.
 core='isa core quant kernels nn models engine gguf text sample convert hooks'
-say() { printf '\n== %s\n' "$*"; }
+say() { printf '\n== %s %s\n' "$(date +%T)" "$*"; }
 
 packages="cmake ninja-build g++ python3 ccache clang-format-14 doctest-dev libeigen3-dev
   libbenchmark-dev libcli11-dev nlohmann-json3-dev libsimde-dev"
@@ -53,7 +53,7 @@ build() {
   shift 3
   say "build/$folder"
   cmake --preset "$preset" -B "build/$folder" -DBITNET_WERROR=ON -DBITNET_BUILD_TESTS=ON \
-    -DBITNET_TEST_UNITY=$together "$@"
+    -DBITNET_TEST_ALL_MODELS=$models "$@"
   # shellcheck disable=SC2086
   cmake --build "build/$folder" --target $targets
 }
@@ -66,62 +66,107 @@ check() {
   $fixed ctest --test-dir "build/$folder" --no-tests=error --output-on-failure "$@"
 }
 
-# platform PRESET FOLDER...: builds the tests of these folders for another platform and runs them.
+# platform PRESET FOLDER...: builds the tests of these folders for another platform and runs them,
+# but for those that match $except.
+except='^$'
 platform() {
   preset=$1
   shift
   build "$preset" "$preset" "$(printf 'test_%s ' "$@")"
-  check "$preset" -L "^($(echo "$*" | tr ' ' '|'))\$" -LE full
+  check "$preset" -L "^($(echo "$*" | tr ' ' '|'))\$" -LE full -E "$except"
 }
 
 if [ $full = no ] && [ -n "$platforms" ]; then
-  together=ON
+  models=OFF
   # shellcheck disable=SC2086
-  for preset in $platforms; do platform "$preset" $core; done
+  for preset in $platforms; do
+    case $preset in
+      emscripten) platform emscripten ${core% hooks} ;; # which want threads
+      *) platform "$preset" $core ;;
+    esac
+  done
   exit
 fi
 
-build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON
 if [ $full = no ]; then
+  build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON
   check release -LE full
   exit
 fi
-check release
 
-# The build above shows each file alone; from here on the larger folders of tests are one file each.
-together=ON
+# What only compares numbers runs once: other tests run the same code (engine.replay each
+# instruction set, number of threads and batch; train.trainer and train.export the trainer).
+numbers='engine[.]determinism|train[.]parity'
 
-# The command line app, the trainer and every example are part of it; of the models with random
-# weights examples.robot_commands asks two.
-build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TRAIN_NATIVE=OFF
-check asan -LE "$not_again"
+# All models of the shared suite are in the release build's tests. In those of the others the ten of
+# the tree are, which have every architecture and layout in memory.
+first_half() {
+  # Without BITNET_TRAIN_NATIVE: the trainer would compile kernels of its own.
+  build release release "all all_verify_interface_header_sets" -DBITNET_BUILD_BENCHMARKS=ON \
+    -DBITNET_TRAIN_NATIVE=OFF
+  check release
 
-build tsan tsan tests_with_threads -DBITNET_BUILD_BENCHMARKS=OFF
-if ctest --test-dir build/tsan -N -L threads | grep -q 'Total Tests: 0'; then
-  say "no test uses threads"
-else
+  # Clang: warnings and code, at -O1 as the tests always are (all programs, so they share the
+  # kernels' object). How users' projects and single headers include is the same for GCC, and so is
+  # what the app prints.
+  models=OFF
+  build clang debug all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
+    -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON \
+    -DBITNET_TRAIN_NATIVE=OFF -DCMAKE_CXX_FLAGS_DEBUG="-O1 -DNDEBUG"
+  check clang -LE "lint|full|headers|integration|cli" -E "$numbers"
+  check clang -L copies
+
+  # On Windows and WebAssembly what differs there, and the recorded sessions; --platforms runs all.
+  except='engine[.](conformance|constraint|determinism|fork|repair|stepping|tiled|trained)'
+  platform mingw64 isa core quant gguf hooks engine
+}
+
+second_half() {
+  # The command line app, the trainer and every example are part of it; of the models with random
+  # weights examples.robot_commands asks two.
+  models=OFF
+  build asan asan all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TRAIN_NATIVE=OFF
+  check asan -LE "$not_again" -E "$numbers|cli[.](models|rivals|logits)"
+
+  build tsan tsan tests_with_threads -DBITNET_BUILD_BENCHMARKS=OFF
   # GCC 12's thread sanitizer cannot start where the kernel randomises addresses too widely.
   fixed="setarch $(uname -m) -R"
   $fixed true 2>/dev/null || fixed=
   # Every model at every split takes minutes here; sessions and the pool cover the same code.
-  check tsan -L threads -LE full -E engine.determinism
+  check tsan -L threads -LE full -E "$numbers"
   fixed=
-fi
 
-# What depends on this machine's own flags: kernels, layers and models. Emulated kernels do not.
-build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_BENCHMARKS=OFF \
-  -DBITNET_TEST_EMULATED=OFF
-check native -L 'isa|kernels|nn|engine' -LE "$not_again"
+  # What depends on this machine's own flags: kernels, layers and models. Emulated kernels do not.
+  build native native "test_isa test_kernels test_nn test_engine" -DBITNET_BUILD_BENCHMARKS=OFF \
+    -DBITNET_TEST_EMULATED=OFF
+  check native -L 'isa|kernels|nn|engine' -LE "$not_again" -E "$numbers"
 
-# Clang: warnings and code, at -O1 as the tests always are. How users' projects and single headers
-# include is the same for GCC, and so are the examples' outputs.
-build clang release all -DBITNET_BUILD_BENCHMARKS=OFF -DBITNET_TEST_EMULATED=OFF \
-  -DCMAKE_CXX_COMPILER=clang++-14 -DBITNET_TEST_EXCEPTIONS=ON -DBITNET_BUILD_FUZZERS=ON \
-  -DBITNET_TRAIN_NATIVE=OFF -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG"
-check clang -LE "lint|full|headers|integration"
-check clang -L copies
+  # On ARM everything but those. Each instruction set is forced by the tests themselves, and by
+  # processors that have no other (entries LAYER.FILE.PROCESSOR).
+  except=$numbers
+  # shellcheck disable=SC2086
+  platform aarch64 $core
 
-# Other platforms: what differs there most. --platforms runs the other folders, models, recorded
-# sessions and WebAssembly too.
-platform mingw64 core gguf
-platform aarch64 isa kernels nn
+  except='engine[.](allocation|chat|conformance|constraint|loading|repair|snapshot|tiled|trained)'
+  except="$except|gguf[.]corpus"
+  platform emscripten core gguf engine
+}
+
+# Side by side, each with half of the processors, so that none of them waits for the last file or
+# test of a build. Each has a folder of its own for temporary files.
+jobs=$((jobs > 1 ? jobs / 2 : 1))
+export CMAKE_BUILD_PARALLEL_LEVEL="$jobs" CTEST_PARALLEL_LEVEL="$jobs"
+mkdir -p build/second_half
+(
+  export TMPDIR="$PWD/build/second_half"
+  second_half
+) >build/second_half.log 2>&1 &
+second=$!
+trap 'kill $second 2>/dev/null; tail -n 50 build/second_half.log' EXIT
+first_half
+trap - EXIT
+failed=no
+wait $second || failed=yes
+cat build/second_half.log
+[ $failed = no ]
+say "all passed"

@@ -34,6 +34,7 @@ target_include_directories(bitnet_test_settings INTERFACE "${CMAKE_CURRENT_SOURC
 target_link_libraries(bitnet_test_settings INTERFACE doctest::doctest)
 target_compile_definitions(bitnet_test_settings INTERFACE
   "BITNET_SHARED_DIR=\"${bitnet_shared}\""
+  "BITNET_TEST_ALL_MODELS=$<BOOL:${BITNET_TEST_ALL_MODELS}>"
   "BITNET_TEST_DATA_DIR=\"${CMAKE_CURRENT_SOURCE_DIR}/data\"")
 # Tests need not be fast, and every one of them compiles kernels: -O1 halves the time for that.
 target_compile_options(bitnet_test_settings INTERFACE
@@ -48,7 +49,9 @@ add_library(bitnet_test_mode INTERFACE)
 if(EMSCRIPTEN)
   target_link_options(bitnet_test_settings INTERFACE -O1)
 endif()
+set(bitnet_test_exceptions "")
 if(NOT BITNET_TEST_EXCEPTIONS)
+  set(bitnet_test_exceptions WITHOUT_EXCEPTIONS)
   target_compile_options(bitnet_test_mode INTERFACE ${bitnet_without_exceptions})
 endif()
 if(TARGET Eigen3::Eigen)
@@ -62,8 +65,9 @@ set(bitnet_sanitizer_options
   "UBSAN_OPTIONS=print_stacktrace=1")
 
 # The longest, which begin first so that no processor waits for them at the end.
-set(bitnet_long_tests engine.determinism engine.replay engine.tiled engine.snapshot quant.encode
-  sample.grammar kernels.emulated kernels.tiled nn.output_head)
+set(bitnet_long_tests engine.determinism engine.replay engine.tiled engine.snapshot engine.loading
+  engine.fork quant.encode sample.grammar kernels.emulated kernels.tiled nn.output_head train.parity
+  train.trainer)
 
 # One ctest entry that runs the cases of one file; it fails if there are none.
 function(bitnet_test_entry name program file labels)
@@ -105,12 +109,14 @@ function(bitnet_unit_tests)
   set_source_files_properties(kernels/emulated_test.cpp PROPERTIES
     SKIP_UNITY_BUILD_INCLUSION ON COMPILE_OPTIONS
     "-fno-sanitize=signed-integer-overflow;$<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>;$<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>")
+  # doctest's own code is where it is included first.
+  set_source_files_properties(main.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   # It replaces the allocator, which other tests' code would then be inlined with.
-  set_source_files_properties(engine/allocation_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  set_source_files_properties(engine/allocations.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   add_library(bitnet_test_main OBJECT main.cpp)
   target_link_libraries(bitnet_test_main PRIVATE bitnet_test_settings bitnet_test_mode)
   bitnet_settings(bitnet_test_main)
-  # Kernels and architectures, compiled once and not for speed.
+  # Kernels and architectures, compiled once and not for speed, which examples are in release builds.
   add_library(bitnet_test_implementation OBJECT EXCLUDE_FROM_ALL
     "${PROJECT_SOURCE_DIR}/cmake/implementation.cpp")
   target_link_libraries(bitnet_test_implementation
@@ -141,10 +147,16 @@ function(bitnet_unit_tests)
     set(layer_sources ${sources})
     list(FILTER layer_sources INCLUDE REGEX "^${layer}/")
     set(program test_${layer})
-    add_executable(${program} ${layer_sources})
+    file(GLOB helpers CONFIGURE_DEPENDS ${layer}/*.cpp)
+    list(FILTER helpers EXCLUDE REGEX "_test[.]cpp$")
+    add_executable(${program} ${layer_sources} ${helpers})
     if(layer MATCHES "^(engine|train)$") # whose files open models
-      target_link_libraries(${program} PRIVATE bitnet_test_implementation)
-      target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
+      if(CMAKE_BUILD_TYPE STREQUAL "Release")
+        target_link_libraries(${program} PRIVATE bitnet_test_implementation)
+        target_compile_definitions(${program} PRIVATE BITNET_SEPARATE)
+      else() # the examples' flags are the tests' too
+        bitnet_separate(${program} ${bitnet_test_exceptions})
+      endif()
     endif()
     target_link_libraries(${program} PRIVATE bitnet_test_settings)
     if(layer STREQUAL "exceptions")
@@ -154,10 +166,8 @@ function(bitnet_unit_tests)
       target_link_libraries(${program} PRIVATE bitnet_test_mode bitnet_test_main)
     endif()
     bitnet_settings(${program})
-    if(layer MATCHES "^(engine|kernels|nn)$") # whose files all instantiate the same
-      set_target_properties(${program} PROPERTIES UNITY_BUILD ${BITNET_TEST_UNITY}
-        UNITY_BUILD_BATCH_SIZE 0)
-    endif()
+    set_target_properties(${program} PROPERTIES # whose files all parse and instantiate the same
+      UNITY_BUILD ${BITNET_UNITY} UNITY_BUILD_BATCH_SIZE 0)
 
     foreach(file IN LISTS layer_sources)
       set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${file}")

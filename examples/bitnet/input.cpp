@@ -73,13 +73,13 @@ std::string read_file(const std::string& path) {
   if (path == "-") _setmode(_fileno(stdin), _O_BINARY);
 #endif
   if (in == nullptr)
-    throw failure{exit_code::file, "cannot read " + quoted(path) +
+    throw failure{exit_code::file, "cannot read " + cli::quoted(path) +
                                        "\nhint: check that the path is right and readable"};
   std::string text;
   char block[65536];
   for (std::size_t n = 0; (n = std::fread(block, 1, sizeof block, in)) != 0;) text.append(block, n);
   if (std::ferror(in) != 0)
-    throw failure{exit_code::file, "cannot read " + quoted(path) + " to its end"};
+    throw failure{exit_code::file, "cannot read " + cli::quoted(path) + " to its end"};
   return text;
 }
 
@@ -127,7 +127,7 @@ std::vector<bitnet::token> parse_ids(std::string_view text) {
     bitnet::token id = 0;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), id);
     if (error != std::errc{} || end != word.data() + word.size())
-      usage_error(quoted(word.substr(0, 40)) +
+      usage_error(cli::quoted(word.substr(0, 40)) +
                   " is not a token id; give numbers with commas between them");
     ids.push_back(id);
     text.remove_prefix(word.size());

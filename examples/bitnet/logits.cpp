@@ -26,11 +26,11 @@ class score_output {
     if (file_ == nullptr) {
       put({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
     } else {
-      check(file_->write(bytes), "cannot write " + quoted(path_));
+      check(file_->write(bytes), "cannot write " + cli::quoted(path_));
     }
   }
   void finish() {
-    if (file_ != nullptr) check(file_->commit(), "cannot write " + quoted(path_));
+    if (file_ != nullptr) check(file_->commit(), "cannot write " + cli::quoted(path_));
   }
 
  private:

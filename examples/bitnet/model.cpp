@@ -41,7 +41,7 @@ bitnet::dynamic_model open_model(const model_options& options) {
     usage_error("--isa " + options.isa + ": " + std::string{model.error().message()} +
                 "\nhint: this machine runs " + names + "; without --isa the best is taken");
   }
-  return check(std::move(model), "cannot open " + quoted(options.path));
+  return check(std::move(model), "cannot open " + cli::quoted(options.path));
 }
 
 bitnet::nn::kv_type kv_type_of(const memory_options& options) {
@@ -59,8 +59,8 @@ session open_session(const bitnet::dynamic_model& model, const memory_options& o
 }
 
 bitnet::text::tokenizer open_tokenizer(const std::string& path) {
-  const std::string doing = "cannot read the vocabulary of " + quoted(path);
-  const auto document = check(bitnet::gguf::open(path), "cannot open " + quoted(path));
+  const std::string doing = "cannot read the vocabulary of " + cli::quoted(path);
+  const auto document = check(bitnet::gguf::open(path), "cannot open " + cli::quoted(path));
   const auto vocabulary = check(bitnet::read_vocabulary(document.meta()), doing);
   return check(bitnet::text::tokenizer::make(vocabulary), doing);
 }

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -140,12 +141,22 @@ bitnet::status run(const char* first_path, const char* second_path, const char* 
 
 }  // namespace host
 
+constexpr const char* help =
+    "usage: embedding_host BITNET.gguf QWEN3.gguf [ANY.gguf]\n"
+    "Runs a BitNet b1.58 model in I2_S and a Qwen3 model in Q1_0 as exact types, and a third "
+    "file,\n"
+    "by default the first one again, as whatever it holds.\n";
+
 int main(int argc, char** argv) {
-  if (argc < 3) {
-    std::fputs("usage: embedding_host BITNET.gguf QWEN3.gguf [ANY.gguf]\n", stderr);
+  if (argc == 2 && (std::string_view{argv[1]} == "--help" || std::string_view{argv[1]} == "-h")) {
+    std::fputs(help, stdout);
+    return 0;
+  }
+  if (argc != 3 && argc != 4) {
+    std::fputs(help, stderr);
     return 2;
   }
-  const auto ran = host::run(argv[1], argv[2], argc > 3 ? argv[3] : argv[1]);
+  const auto ran = host::run(argv[1], argv[2], argc == 4 ? argv[3] : argv[1]);
   if (ran) return 0;
   std::fprintf(stderr, "%s\n", bitnet::to_string(ran.error()).c_str());
   return 1;

@@ -7,10 +7,10 @@
 #include <bitnet/bitnet.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,13 +36,10 @@ constexpr std::string_view rules =
     "and boats. He was at sea for thirty years, and he still looks at the sky before he says what "
     "the day will be like. Nobody has been up in the lighthouse since the great storm. Some say "
     "that there is a light in its windows on nights without a moon; others say that it is only the "
-    "sea. Children are told not to go there. A stranger has come to the village today, with a "
-    "heavy "
-    "bag and no name. He asks about the lighthouse, about the storm, and about the man who kept "
-    "the "
+    "sea. Children are told not to go there. A stranger has come to the village today, with a bag "
+    "and no name. He asks about the lighthouse, about the storm, and about the man who kept the "
     "light. The people answer him kindly, but they do not tell him everything. They never speak "
-    "about machines, about cities, or about what they cannot know. They ask him where he comes "
-    "from, "
+    "about machines, about cities, or about what they cannot know. They ask him where he is from, "
     "whether he is hungry, and how long he will stay. When it gets dark they go home, and the sea "
     "goes on talking to the stones below the hill.\n";
 
@@ -103,15 +100,16 @@ bitnet::status play(const char* path, std::size_t frames) {
   opening.threads = 1;  // the game's jobs do the work
   BITNET_TRY(const auto model, bitnet::open(path, opening));
 
-  // The game's arena: pages for two characters, then their sessions.
+  // The game's arena: pages for what two characters remember, then what each needs to think with.
   constexpr std::size_t pages = 4;  // three where the rules fill one
   const auto page_bytes =
       bitnet::nn::kv_pool::bytes(model.shape(), bitnet::nn::kv_type::f16, pages);
-  bitnet::session_options sizes{.context = context, .batch = 64};
-  BITNET_TRY(const auto need, session::measure(model, jobs, sizes));  // more than with a pool
   if (!page_bytes) return bitnet::error{bitnet::errc::out_of_memory, "no room for pages", "arena"};
+  bitnet::session_options sizes{.context = context, .batch = 64};
+  BITNET_TRY(const auto need, session::measure(model, jobs, sizes));
+  const std::size_t mind_bytes = need.scratch_bytes;  // keys and values lie in the pages
   BITNET_TRY(auto arena_memory,
-             bitnet::aligned_buffer<std::byte>::make(*page_bytes + 2 * need.total(), "arena"));
+             bitnet::aligned_buffer<std::byte>::make(*page_bytes + 2 * mind_bytes, "arena"));
   const auto arena = arena_memory.span();
   BITNET_TRY(auto pool,
              bitnet::nn::kv_pool::make(model.shape(), sizes.kv, pages, arena.first(*page_bytes)));
@@ -119,11 +117,10 @@ bitnet::status play(const char* path, std::size_t frames) {
 
   // One reads the rules; the other is a fork and reads them no more.
   BITNET_TRY(const auto prompt, model.tokenizer().encode(rules));
-  BITNET_TRY(auto first,
-             session::make(model, jobs, sizes, arena.subspan(*page_bytes, need.total())));
+  BITNET_TRY(auto first, session::make(model, jobs, sizes, arena.subspan(*page_bytes, mind_bytes)));
   const std::size_t known = std::min(prompt.size(), context * 2 / 3);
   BITNET_CHECK(first.feed(std::span{prompt}.first(known)));
-  BITNET_TRY(auto second, first.fork(jobs, arena.subspan(*page_bytes + need.total())));
+  BITNET_TRY(auto second, first.fork(jobs, arena.subspan(*page_bytes + mind_bytes)));
   character people[] = {{"Anna", std::move(first), {}}, {"Boris", std::move(second), {}}};
   const std::size_t used = pool.size() - pool.available();
   std::vector<std::byte> memory;  // of Anna, as a save file would have it
@@ -147,6 +144,7 @@ bitnet::status play(const char* path, std::size_t frames) {
     work.push_back(milliseconds{clock_type::now() - start}.count());
     if (state == bitnet::step_state::done) {
       talk.reset();
+      speaker.said += "\n  ";
       ++turn;
     }
     std::this_thread::sleep_until(next_frame);
@@ -161,7 +159,7 @@ bitnet::status play(const char* path, std::size_t frames) {
   const std::size_t remembered = anna.position();
   BITNET_CHECK(anna.rewind(0));
   BITNET_CHECK(anna.restore(std::span{memory}.first(saved)));
-  for (const character& c : people) std::printf("%s: %s\n", c.name.c_str(), c.said.c_str());
+  for (const character& c : people) std::printf("%s:\n  %s\n", c.name.c_str(), c.said.c_str());
   std::printf(
       "\n%zu frames, %zu talks ended; arena %.1f MB, %zu pages for both; Anna's %zu tokens saved "
       "in %.2f MB\n",
@@ -173,12 +171,28 @@ bitnet::status play(const char* path, std::size_t frames) {
 
 }  // namespace game
 
+constexpr const char* help =
+    "usage: game_npc MODEL [FRAMES]\n"
+    "Plays FRAMES frames (600), 60 a second, in which two characters talk; prints what they said\n"
+    "and how long the frames' work took.\n";
+
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fputs("usage: game_npc MODEL [FRAMES]\n", stderr);
+  if (argc == 2 && (std::string_view{argv[1]} == "--help" || std::string_view{argv[1]} == "-h")) {
+    std::fputs(help, stdout);
+    return 0;
+  }
+  std::size_t frames = 600;
+  bool good = argc == 2 || argc == 3;
+  if (argc == 3) {
+    const std::string_view text = argv[2];
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), frames);
+    good = failed == std::errc{} && end == text.data() + text.size() && frames >= 1 &&
+           frames <= 1000000;
+  }
+  if (!good) {
+    std::fputs(help, stderr);
     return 2;
   }
-  const std::size_t frames = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 600;
   const auto played = game::play(argv[1], frames);
   if (played) return 0;
   std::fprintf(stderr, "%s\n", bitnet::to_string(played.error()).c_str());

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // A sentence in, a command out, in time: robot_commands MODEL [--commands FILE] [--ms N] reads a
 // sentence a line. Whatever the sentence says and whatever the model would like to answer, what
-// comes out is a command of the list, whole, or "no command in time".
+// comes out is a command of the list, as the model finished it, or "no command in time".
 #include "vocabulary.hpp"
 
 #include <bitnet/bitnet.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +19,7 @@ namespace robot {
 using session = bitnet::session<bitnet::dynamic_model>;
 using bitnet::sample::grammar;
 using bitnet::sample::grammar_constraint;
+using clock_type = std::chrono::steady_clock;
 using milliseconds = std::chrono::duration<double, std::milli>;
 
 constexpr std::string_view instructions =
@@ -30,12 +31,6 @@ constexpr std::size_t longest_sentence = 400;  // bytes; the rest is cut off
 constexpr std::size_t longest_command = 60;
 constexpr std::size_t most_tokens = 64;  // enough for a command, were it spelled byte by byte
 constexpr std::size_t context = 512;
-
-/// What came of a sentence.
-struct answer {
-  std::string command;  ///< empty: none in time
-  bool cut = false;     ///< the time was up, and this is what was whole by then
-};
 
 /// Understands sentences with one model and one session. Refers to the model.
 class interpreter {
@@ -52,10 +47,11 @@ class interpreter {
     return i;
   }
 
-  /// At most about `time`, whatever the sentence: the model works in slices and is asked for no
-  /// more of them than there is time for.
-  bitnet::result<answer> understand(std::string_view sentence, std::chrono::microseconds time) {
-    bitnet::step_budget budget{time};  // starts now
+  /// The command that the sentence asks for; empty if there is none by `deadline`. It returns about
+  /// then, whatever the sentence: the model works in slices and begins none that would end later.
+  bitnet::result<std::string> understand(std::string_view sentence,
+                                         clock_type::time_point deadline) {
+    bitnet::step_budget budget{deadline - clock_type::now()};
     // What the robot hears is text, never tokens of the model's own, and has one line.
     std::string line{sentence.substr(0, longest_sentence)};
     std::replace(line.begin(), line.end(), '\n', ' ');
@@ -76,14 +72,17 @@ class interpreter {
     BITNET_TRY(auto talk,
                bitnet::generation<session>::make(mind_, model_->tokenizer(), prompt, options));
     BITNET_TRY(const auto state, talk.step(budget, [](std::string_view) { return true; }));
-    answer out;
-    out.cut = state == bitnet::step_state::more;
     mind_.abandon();  // what the time was too short for
+    // Half a command is none, and neither is one that could have gone on: "move north 1" may have
+    // been about to become 12. A late one is none either.
     const bitnet::generate_result& said = talk.result_so_far();
-    for (std::size_t i = 0; said.whole && i < *said.whole; ++i)
-      out.command += model_->tokenizer().piece(said.tokens[i]);
-    if (!out.command.empty()) out.command.erase(0, 1);  // the space behind "Command:"
-    return out;
+    std::string command;
+    if (state != bitnet::step_state::done || !said.whole || clock_type::now() > deadline)
+      return command;
+    for (std::size_t i = 0; i < *said.whole; ++i)
+      command += model_->tokenizer().piece(said.tokens[i]);
+    if (!command.empty()) command.erase(0, 1);  // the space behind "Command:"
+    return command;
   }
 
  private:
@@ -105,7 +104,13 @@ bool read_line(std::string& line) {
   return true;
 }
 
-bitnet::status serve(const char* path, const std::string& list, std::chrono::microseconds time) {
+/// Prints a line now: whoever waits for it may sit behind a pipe.
+void say(std::string_view line) {
+  std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
+  std::fflush(stdout);
+}
+
+bitnet::status serve(const char* path, const std::string& list, std::chrono::milliseconds time) {
   const std::vector<std::string_view> lines = lines_of(list);
   if (lines.empty())
     return bitnet::error{bitnet::errc::invalid_argument, "there is no command", "--commands"};
@@ -116,26 +121,24 @@ bitnet::status serve(const char* path, const std::string& list, std::chrono::mic
   BITNET_TRY(const auto words, bitnet::make_token_trie(model.tokenizer()));
   BITNET_TRY(const auto commands, grammar::make(grammar_of(lines)));
   BITNET_TRY(auto mind, interpreter::make(model, words, commands));
-  std::size_t sentences = 0, in_time = 0, cut = 0;
+  std::size_t sentences = 0, in_time = 0;
   double longest = 0.0;
   for (std::string line; read_line(line);) {
-    const auto start = std::chrono::steady_clock::now();
-    BITNET_TRY(const answer said, mind.understand(line, time));
-    const milliseconds took = std::chrono::steady_clock::now() - start;
-    longest = std::max(longest, took.count());
+    const auto start = clock_type::now();
+    BITNET_TRY(const std::string command, mind.understand(line, start + time));
+    longest = std::max(longest, milliseconds{clock_type::now() - start}.count());
     ++sentences;
-    if (said.command.empty()) {
-      std::puts("no command in time");
+    if (command.empty()) {
+      say("no command in time");
       continue;
     }
-    if (said.cut) ++cut;
-    if (!is_command(lines, said.command))
-      return bitnet::error{bitnet::errc::unknown, "this is no command", said.command};
+    if (!is_command(lines, command))  // cannot be; a careful robot looks once more
+      return bitnet::error{bitnet::errc::unknown, "this is no command", command};
     ++in_time;
-    std::puts(said.command.c_str());
+    say(command);
   }
-  std::fprintf(stderr, "%zu sentences, %zu commands (%zu of them cut short), %.1f ms at most\n",
-               sentences, in_time, cut, longest);
+  std::fprintf(stderr, "%zu sentences, %zu commands in time, %.1f ms at most\n", sentences, in_time,
+               longest);
   return {};
 }
 
@@ -152,25 +155,39 @@ bool read_file(const char* path, std::string& out) {
 
 }  // namespace robot
 
+constexpr const char* help =
+    "usage: robot_commands MODEL [--commands FILE] [--ms N]\n"
+    "Reads sentences, one a line, and answers each with a command, or \"no command in time\".\n"
+    "  --commands FILE  the commands, one a line; the word N stands for a number from 1 to 99\n"
+    "  --ms N           time for each sentence, 0 to 3600000 ms (500)\n";
+
 int main(int argc, char** argv) {
+  if (argc == 2 && (std::string_view{argv[1]} == "--help" || std::string_view{argv[1]} == "-h")) {
+    std::fputs(help, stdout);
+    return 0;
+  }
   std::string list{robot::default_commands};
   long milliseconds = 500;
   bool good = argc >= 2 && argc % 2 == 0;
   for (int i = 2; i + 1 < argc && good; i += 2) {
-    const std::string_view option = argv[i];
+    const std::string_view option = argv[i], value = argv[i + 1];
     if (option == "--commands") {
       list.clear();
-      good = robot::read_file(argv[i + 1], list);
-      if (!good) std::fprintf(stderr, "cannot read %s\n", argv[i + 1]);
+      if (!robot::read_file(argv[i + 1], list)) {
+        std::fprintf(stderr, "cannot read %s\n", argv[i + 1]);
+        return 1;
+      }
     } else if (option == "--ms") {
-      milliseconds = std::strtol(argv[i + 1], nullptr, 10);
-      good = milliseconds >= 0 && milliseconds <= 3600 * 1000;
+      const auto [end, failed] =
+          std::from_chars(value.data(), value.data() + value.size(), milliseconds);
+      good = failed == std::errc{} && end == value.data() + value.size() && milliseconds >= 0 &&
+             milliseconds <= 3600 * 1000;
     } else {
       good = false;
     }
   }
   if (!good) {
-    std::fprintf(stderr, "usage: robot_commands MODEL [--commands FILE] [--ms 0..3600000]\n");
+    std::fputs(help, stderr);
     return 2;
   }
   const auto done = robot::serve(argv[1], list, std::chrono::milliseconds{milliseconds});

@@ -22,6 +22,17 @@ static_assert(std::endian::native == std::endian::little,
 static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
               "bitnet.hpp needs a 64-bit target, or WebAssembly");
 
+// With these flags sums come in any order, so that bits differ from compiler to compiler, and
+// checks for numbers that are not finite, which hostile files have, are left out.
+#if defined(__FAST_MATH__) || defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || \
+    defined(_M_FP_FAST) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ != 0)
+#error "bitnet.hpp needs exact floating point: compile what includes it with -fno-fast-math"
+#endif
+
+#if defined(min) || defined(max)
+#error "min or max is a macro here: define NOMINMAX before <windows.h> is included"
+#endif
+
 // ---- platform -----------------------------------------------------------------------------------
 // Predefined macros are read here and nowhere else: inside a target region some compilers define
 // __AVX2__ and some do not, so a test made there would differ between them.
@@ -166,14 +177,21 @@ static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
 #define BITNET_ABI_FLAG_4 o
 #endif
 
-#define BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode) \
-  v##major##_##minor##_##patch##_##isa##_##a##b##c##d##_##mode
-#define BITNET_ABI_JOIN(major, minor, patch, isa, a, b, c, d, mode) \
-  BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode)
+// Shared libraries of one process that define BITNET_ASSERT or BITNET_LOG differently, but are
+// alike otherwise, would share these too. Each defines BITNET_ABI_TAG, a word such as
+// _of_my_plugin.
+#if !defined(BITNET_ABI_TAG)
+#define BITNET_ABI_TAG
+#endif
+
+#define BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode, tag) \
+  v##major##_##minor##_##patch##_##isa##_##a##b##c##d##_##mode##tag
+#define BITNET_ABI_JOIN(major, minor, patch, isa, a, b, c, d, mode, tag) \
+  BITNET_ABI_JOIN_(major, minor, patch, isa, a, b, c, d, mode, tag)
 #define BITNET_ABI                                                                         \
   BITNET_ABI_JOIN(BITNET_VERSION_MAJOR, BITNET_VERSION_MINOR, BITNET_VERSION_PATCH,        \
                   BITNET_ABI_ISA, BITNET_ABI_FLAG_1, BITNET_ABI_FLAG_2, BITNET_ABI_FLAG_3, \
-                  BITNET_ABI_FLAG_4, BITNET_ABI_MODE)
+                  BITNET_ABI_FLAG_4, BITNET_ABI_MODE, BITNET_ABI_TAG)
 
 #define BITNET_NAMESPACE_BEGIN \
   namespace bitnet {           \

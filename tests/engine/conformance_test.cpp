@@ -12,7 +12,7 @@ namespace {
 bitnet::result<bitnet::dynamic_model> open(const golden_model& m, bitnet::arithmetic math) {
   bitnet::open_options options;
   options.math = math;
-  options.threads = testing::thread_counts({1, 2}).back();
+  options.threads = testing::two_threads();
   return bitnet::open(m.path + ".gguf", options);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Constrained generation on real vocabularies and random weights: only what is allowed comes out.
+#include "engine/allocations.hpp"
 #include "engine/support.hpp"
 
 #include "doctest.hpp"
@@ -202,7 +203,7 @@ TEST_CASE("constraints allocate nothing once they are made") {
   REQUIRE(choose);
   const std::vector<float> logits(model->shape().vocab, 0.0F);
   std::uint64_t ends = 0;
-  const std::size_t before = testing::allocation_count();
+  const std::size_t before = testing::allocations::count;
   for (std::uint64_t i = 0; i < 3000; ++i) {
     if (only->finished()) {
       only->reset();
@@ -210,7 +211,7 @@ TEST_CASE("constraints allocate nothing once they are made") {
     }
     only->accept(choose->sample(logits, {}, i, &only->allowed()));
   }
-  const std::size_t after = testing::allocation_count();
+  const std::size_t after = testing::allocations::count;
   CHECK(after == before);
   CHECK(ends > 0);
 }

@@ -2,9 +2,9 @@
 // What the tests of loading share: hosts' memory that is counted, readers, tiled copies.
 #pragma once
 
+#include "engine/allocations.hpp"
 #include "engine/support.hpp"
 
-#include <atomic>
 #include <map>
 #include <new>
 
@@ -20,9 +20,9 @@ class host_memory {
   void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
     sound = sound && bytes != 0 && bytes % alignment == 0 && alignment == bitnet::cache_line;
     if (requests++ == refuse_at) return nullptr;
-    allocating = true;
+    allocations::hosts_own = true;
     void* p = ::operator new(bytes, line, std::nothrow);
-    allocating = false;
+    allocations::hosts_own = false;
     blocks_.emplace(p, bytes);
     now += bytes;
     peak = std::max(peak, now);
@@ -37,8 +37,6 @@ class host_memory {
     ::operator delete(p, line);
   }
 
-  /// Whether a call of operator new is the host's own: allocation_test.cpp counts the others.
-  static inline std::atomic<bool> allocating{false};
   std::size_t requests = 0;
   std::size_t refuse_at = ~std::size_t{0};
   std::uint64_t now = 0;

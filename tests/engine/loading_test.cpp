@@ -193,6 +193,59 @@ TEST_CASE("a model that is read has the bits of one that is mapped, at one tenso
   }
 }
 
+namespace {
+
+/// A model inside an archive of the host's, encrypted: what its reader has to do is its own affair.
+struct encrypted_pak {
+  static constexpr std::size_t begin = 777;  // of the model
+  std::string archive;
+  std::uint64_t length = 0;
+
+  explicit encrypted_pak(std::string_view model) : archive(begin, '?'), length{model.size()} {
+    for (std::size_t i = 0; i < model.size(); ++i) archive += coded(model[i], i);
+  }
+  [[nodiscard]] static char coded(char c, std::uint64_t place) {
+    return static_cast<char>(static_cast<unsigned char>(c) ^
+                             static_cast<unsigned char>(place * 131 + 7));
+  }
+  [[nodiscard]] std::uint64_t size() const { return length; }
+  [[nodiscard]] bitnet::status read(std::uint64_t offset, std::span<std::byte> out) {
+    if (offset > length || out.size() > length - offset)
+      return bitnet::error{errc::truncated, "read behind the end"};
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] = static_cast<std::byte>(
+          coded(archive[begin + static_cast<std::size_t>(offset) + i], offset + i));
+    return {};
+  }
+};
+static_assert(gguf::byte_reader<encrypted_pak>);
+
+}  // namespace
+
+TEST_CASE("a model in an encrypted archive has the bits of its file, tiled or not") {
+  bitnet::open_options options;
+  options.threads = 1;
+  for (const char* start : {"b25-", "qwen3-q1_0"}) {
+    CAPTURE(start);
+    const std::string path = testing::golden_path(start);
+    const auto tiles = testing::tiled(path);
+    encrypted_pak plain{testing::read_text(path)};
+    encrypted_pak tiled{{reinterpret_cast<const char*>(tiles.data()), tiles.size()}};
+    const std::string file = testing::read_text(path);
+    CHECK(plain.archive.find(file.substr(0, 4)) == std::string::npos);
+    const auto mapped = bitnet::open(path, options);
+    REQUIRE(mapped);
+    const std::vector<bitnet::token> tokens{1, 2, 3, 4, 5};
+    for (encrypted_pak* pak : {&plain, &tiled}) {
+      const auto model = bitnet::open(gguf::reader_ref{*pak}, options);
+      if (!model) FAIL_CHECK(bitnet::to_string(model.error()));
+      REQUIRE(model);
+      CHECK(
+          testing::same_bits(testing::answers(*mapped, tokens), testing::answers(*model, tokens)));
+    }
+  }
+}
+
 TEST_CASE("a split model through readers") {
   const auto document = gguf::open(testing::golden_models().front().path + ".gguf");
   REQUIRE(document);

@@ -31,7 +31,7 @@ std::vector<std::byte> saved(const session& s) {
 
 TEST_CASE("a restored session goes on with the same bits") {
   const auto model = small_model("bitnet-", 1);
-  const auto other = small_model("bitnet-", 2, "scalar");
+  const auto other = small_model("bitnet-", testing::two_threads(), "scalar");
   REQUIRE(model);
   REQUIRE(other);
   for (const auto kv : {kv_type::f16, kv_type::f32, kv_type::q8})
@@ -135,4 +135,59 @@ TEST_CASE("a snapshot is refused by another model, version, type, size and size 
     CHECK((code == errc::malformed || code == errc::truncated));
   }
   CHECK(!a->snapshot(std::span{changed}.first(changed.size() - 1)));
+}
+
+namespace {
+
+/// Restores a snapshot into models that differ from its own in one tensor each, in the lowest bit
+/// of the bytes that `touch(tensor, place)` chooses; returns how many refused it.
+template <class Touch>
+std::size_t refusals_of_changed(std::string_view start, Touch touch) {
+  const std::string file = testing::read_text(testing::golden_path(start));
+  const auto bytes = std::as_bytes(std::span{file});
+  const auto document = bitnet::gguf::view(bytes);
+  REQUIRE(document);
+  bitnet::open_options options;
+  options.threads = 1;
+  const auto model = bitnet::open(bytes, options);
+  REQUIRE(model);
+  auto a = session::make(*model, model->threads(), {.context = 32});
+  REQUIRE(a);
+  REQUIRE(a->feed(tokens_from(0, 9)));
+  const auto snapshot = saved(*a);
+  const auto restore = [&](std::span<const std::byte> from) {
+    const auto other = bitnet::open(from, options);
+    REQUIRE(other);
+    auto s = session::make(*other, other->threads(), {.context = 32});
+    REQUIRE(s);
+    return s->restore(snapshot);
+  };
+  const std::vector<std::byte> copy{bytes.begin(), bytes.end()};
+  CHECK(restore(copy));
+  std::size_t refused = 0;
+  for (const auto* t : document->tensors()) {
+    CAPTURE(t->name);
+    auto changed = copy;
+    for (std::uint64_t i = 0; i < t->size; ++i)
+      if (touch(*t, i)) changed[static_cast<std::size_t>(t->offset + i)] ^= std::byte{1};
+    if (changed == copy) continue;
+    const auto taken = restore(changed);
+    REQUIRE(!taken);
+    CHECK(taken.error().code() == errc::invalid_argument);
+    CHECK(taken.error().message() == "the snapshot was made with another model");
+    ++refused;
+  }
+  return refused;
+}
+
+}  // namespace
+
+TEST_CASE("a model that differs in one tensor, or only in its scales, is another model") {
+  using bitnet::gguf::tensor_info;
+  const auto mantissas = [](const tensor_info&, std::uint64_t i) { return i % 2 == 0; };
+  CHECK(refusals_of_changed("llama-f16", mantissas) > 10);
+  const auto scales = [](const tensor_info& t, std::uint64_t i) {
+    return t.type == bitnet::gguf::tensor_type::q1_0 && i % 18 == 0;
+  };
+  CHECK(refusals_of_changed("qwen3-q1_0", scales) > 5);
 }

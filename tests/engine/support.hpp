@@ -21,9 +21,6 @@ inline std::string read_text(const std::string& path) {
   return all.str();
 }
 
-/// Calls of operator new so far in this program: allocation_test.cpp replaces and counts them.
-std::size_t allocation_count() noexcept;
-
 /// Those of these numbers of threads that the platform has: one without threads has 1.
 inline std::vector<std::size_t> thread_counts(std::vector<std::size_t> counts) {
 #if defined(__EMSCRIPTEN__)
@@ -31,6 +28,9 @@ inline std::vector<std::size_t> thread_counts(std::vector<std::size_t> counts) {
 #endif
   return counts;
 }
+
+/// Two threads, or one where the platform has no more.
+inline std::size_t two_threads() { return thread_counts({1, 2}).back(); }
 
 inline bool exists(const std::string& path) { return std::ifstream{path}.good(); }
 
@@ -140,11 +140,12 @@ struct golden_model {
   }
 };
 
-/// The models to test: all of the shared suite where it is there, else those of the own tree.
+/// The models to test: all of the shared suite where it is there and wanted, else the own tree's.
 inline std::vector<golden_model> golden_models() {
   const std::string shared = std::string{BITNET_SHARED_DIR} + "/conformance/models/";
   const std::string own = std::string{BITNET_TEST_DATA_DIR} + "/models/";
-  const std::string folder = exists(shared + "manifest.tsv") ? shared : own;
+  const bool all = BITNET_TEST_ALL_MODELS != 0 && exists(shared + "manifest.tsv");
+  const std::string folder = all ? shared : own;
   std::istringstream lines{read_text(folder + "manifest.tsv")};
   std::vector<golden_model> models;
   for (std::string line; std::getline(lines, line);) {

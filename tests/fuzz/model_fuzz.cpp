@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer target: any change to a tiny model either is refused or gives a model that runs.
+// libFuzzer target: any change to a tiny model, or to what `bitnet tile` would write of it, either
+// is refused or gives a model that runs.
 #include "../../examples/common/random_model.hpp"
 #include "metadata.hpp"
 
@@ -32,17 +33,47 @@ struct tensor {
   gguf::tensor_type type;
 };
 
+constexpr gguf::tensor_type tiles(std::uint32_t encoding, std::uint32_t group, bool f16_scales,
+                                  bool mins, bool per_token) {
+  return static_cast<gguf::tensor_type>(
+      *gguf::tiled_type{encoding, group, f16_scales, mins, per_token}.id());
+}
+
 /// The tensors of the architecture, some of which the input renames, reshapes, retypes or drops.
 std::vector<tensor> choose_tensors(decisions& d, const bitnet::nn::hparams& h,
                                    std::string_view architecture) {
   using enum gguf::tensor_type;
-  static constexpr gguf::tensor_type types[] = {tq2_0, f32, i2_s, tq1_0, iq2_bn, iq1_bn,    q1_0,
-                                                q2_0,  f16, bf16, q4_0,  q8_0,   q4_k,      q5_k,
-                                                q6_k,  i8,  i32,  f64,   i16,    q2_0_g128, i64};
+  static constexpr gguf::tensor_type types[] = {tq2_0,
+                                                f32,
+                                                i2_s,
+                                                tq1_0,
+                                                iq2_bn,
+                                                iq1_bn,
+                                                q1_0,
+                                                q2_0,
+                                                f16,
+                                                bf16,
+                                                q4_0,
+                                                q8_0,
+                                                q4_k,
+                                                q5_k,
+                                                q6_k,
+                                                i8,
+                                                i32,
+                                                f64,
+                                                i16,
+                                                q2_0_g128,
+                                                i64,
+                                                tiles(0, 0, false, false, true),
+                                                tiles(0, 64, true, false, false),
+                                                tiles(1, 128, true, false, false),
+                                                tiles(2, 32, true, true, false),
+                                                tiles(2, 0, false, false, false)};
   static constexpr std::size_t sizes[] = {0, 1, 2, 31, 64, 128, 255, 256, 257, 512};
   static constexpr std::string_view names[] = {
-      "output.weight",      "rope_freqs.weight",   "output_norm.bias",  "blk.0.attn_q.bias",
-      "blk.0.attn_q.scale", "blk.1.attn_q.weight", "token_embd.weight", ""};
+      "output.weight",        "rope_freqs.weight",   "output_norm.bias",       "blk.0.attn_q.bias",
+      "blk.0.attn_q.scale",   "blk.1.attn_q.weight", "token_embd.weight",      "",
+      "output_screen.weight", "output_screen.error", "output_screen.magnitude"};
   examples::tensor_list list;
   list.entries.push_back({"token_embd.weight", h.vocab, h.dim, true});
   list.entries.push_back({"output_norm.weight", 1, h.dim, false});
@@ -106,6 +137,45 @@ std::vector<std::byte> fill(const tensor& t, std::uint64_t size, std::size_t how
   return bytes;
 }
 
+/// What `bitnet tile` writes of a model; the model itself where that is refused.
+std::vector<std::byte> tiled(std::vector<std::byte> model) {
+  bitnet::serial_executor here;
+  gguf::memory_sink sink;
+  const auto document = gguf::view(model);
+  if (!document || !bitnet::write_tiled(*document, sink, here)) return model;
+  return std::move(sink.bytes);
+}
+
+/// Where the data of tensors begin, which comes after all tables.
+std::size_t tables_size(std::span<const std::byte> model) {
+  const auto document = gguf::view(model);
+  std::uint64_t end = model.size();
+  if (document)
+    for (const auto* t : document->tensors()) end = std::min(end, t->offset);
+  return static_cast<std::size_t>(end);
+}
+
+/// Changes some bytes, or leaves some out at the end.
+void damage(decisions& d, std::vector<std::byte>& model) {
+  const std::size_t head = std::max<std::size_t>(tables_size(model), 1);
+  std::size_t list = head;  // the end of the list of tensors, which ends in an offset
+  while (list > 1 && model[list - 1] == std::byte{0}) --list;
+  list = std::min(list + 8, head);
+  for (std::size_t flips = d.below(6); flips > 0; --flips) {
+    const std::size_t at = d.value<std::uint16_t>(), place = at / 4;
+    // Anywhere in the tables; in the list of tensors, which is their end; or in the data.
+    if (at % 4 == 0) {
+      model[place % head] = d.value<std::byte>();
+    } else if (at % 4 == 1 && head < model.size()) {
+      model[head + place % (model.size() - head)] = d.value<std::byte>();
+    } else {
+      model[list - 1 - place % std::min<std::size_t>(list, 700)] = d.value<std::byte>();
+    }
+  }
+  if (d.below(16) == 1)
+    model.resize(model.size() - std::min<std::size_t>(model.size(), d.value<std::uint16_t>()));
+}
+
 /// The bytes of a model file, which may be damaged.
 std::vector<std::byte> make_model(decisions& d) {
   static constexpr std::size_t widths[] = {64, 256, 128, 32, 2, 6, 48, 96, 200, 255, 64};
@@ -124,6 +194,7 @@ std::vector<std::byte> make_model(decisions& d) {
   gguf::writer w;
   for (std::size_t changes = d.below(4); changes > 0; --changes)
     set_hostile_key(d, w, architecture);
+  if (d.below(4) == 1) (void)w.set(gguf::layout_key, gguf::layout_version + d.below(16) / 15);
   const auto size = [&](std::string_view key, std::size_t value) {
     (void)w.set(architecture + std::string{key}, static_cast<std::uint32_t>(value));
   };
@@ -148,7 +219,6 @@ std::vector<std::byte> make_model(decisions& d) {
   gguf::memory_sink sink;
   auto out = w.begin(sink);
   require(static_cast<bool>(out));
-  const std::size_t head = sink.bytes.size();
   const std::size_t how = d.below(4);
   std::uint32_t seed = d.value<std::uint8_t>();
   for (const tensor& t : tensors) {
@@ -157,17 +227,10 @@ std::vector<std::byte> make_model(decisions& d) {
   }
   require(static_cast<bool>(out->finish()));
 
-  for (std::size_t flips = d.below(6); flips > 0; --flips) {
-    // Half of them in the list of tensors, at the end of what comes before the data.
-    const std::size_t at = d.value<std::uint16_t>();
-    const std::size_t place =
-        at % 2 == 0 ? at / 2 % head : head - 1 - at / 2 % std::min<std::size_t>(head, 700);
-    sink.bytes[place] = d.value<std::byte>();
-  }
-  if (d.below(16) == 1)
-    sink.bytes.resize(sink.bytes.size() -
-                      std::min<std::size_t>(sink.bytes.size(), d.value<std::uint16_t>()));
-  return std::move(sink.bytes);
+  std::vector<std::byte> bytes = std::move(sink.bytes);
+  if (d.below(3) == 1) bytes = tiled(std::move(bytes));
+  damage(d, bytes);
+  return bytes;
 }
 
 bool same(std::span<const float> a, std::span<const float> b) {
@@ -225,7 +288,13 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   decisions d{std::span{data, std::min(size, most_bytes)}};
   const std::size_t how = d.below(8);
-  const std::vector<std::byte> bytes = make_model(d);
+  const std::vector<std::byte> made = make_model(d);
+  // Tiles are used where they lie at a multiple of 64 bytes, and copied elsewhere.
+  const std::size_t off = d.below(4) == 1 ? 8 : 0;
+  auto memory = bitnet::aligned_buffer<std::byte>::make(made.size() + off, "file");
+  require(static_cast<bool>(memory));
+  std::copy(made.begin(), made.end(), memory->data() + off);
+  const std::span<const std::byte> bytes = memory->span().subspan(off);
   bitnet::open_options options;
   options.threads = 1;
   if ((how & 1) != 0) options.isa = "scalar";

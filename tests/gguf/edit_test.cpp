@@ -24,7 +24,7 @@ std::vector<std::byte> original() {
   CHECK(w.set("b", "two"));
   CHECK(w.set("c", 3.0F));
   CHECK(w.add_tensor("small", {3}, gguf::tensor_type::i8));
-  CHECK(w.add_tensor("large", {large}, gguf::tensor_type::i8));
+  CHECK(w.add_tensor("large", {large / 5, 5}, gguf::tensor_type::i8));  // rows as wasm32 takes them
   gguf::memory_sink sink;
   auto out = w.begin(sink);
   REQUIRE(out);

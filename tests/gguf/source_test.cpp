@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models from files and from memory, whole and split.
 #include "doctest.hpp"
+#include "folder.hpp"
 #include "raw_gguf.hpp"
 
 #include <bitnet/gguf/sink.hpp>
 #include <bitnet/gguf/source.hpp>
 
-#include <filesystem>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -56,18 +55,9 @@ result<gguf::document> view(const std::vector<part>& parts) {
   return gguf::view(std::span<const std::span<const std::byte>>{spans});
 }
 
-struct folder {
-  std::filesystem::path path;
-  std::error_code ec;
-  explicit folder(const char* name) {
-    path = std::filesystem::temp_directory_path(ec) / name;
-    std::filesystem::remove_all(path, ec);
-    REQUIRE(std::filesystem::create_directories(path, ec));
-  }
-  ~folder() { std::filesystem::remove_all(path, ec); }
-  [[nodiscard]] std::string operator/(const std::string& name) const {
-    return path.string() + '/' + name;  // not path / name, which would not take UTF-8 on Windows
-  }
+/// A folder for models of several files.
+struct folder_of_parts : gguf_test::folder {
+  using folder::folder;
   void put(const std::string& name, const bytes& content) const {
     auto sink = gguf::file_sink::create(*this / name);
     REQUIRE(sink);
@@ -101,7 +91,7 @@ const std::vector<part> three = {
 }  // namespace
 
 TEST_CASE("a split model of three files is one document") {
-  const folder dir{"bitnet_gguf_split_test"};
+  const folder_of_parts dir{"bitnet_gguf_split_test"};
   for (std::size_t i = 0; i < 3; ++i)
     dir.put("model-0000" + std::to_string(i + 1) + "-of-00003.gguf", make(three[i]));
   auto d = gguf::open(dir / "model-00001-of-00003.gguf");
@@ -128,7 +118,7 @@ TEST_CASE("a split model of three files is one document") {
 
 TEST_CASE("a file that is read is not replaced, by whatever path") {
   namespace fs = std::filesystem;
-  const folder dir{"bitnet_gguf_inputs_test"};
+  const folder_of_parts dir{"bitnet_gguf_inputs_test"};
   for (std::size_t i = 0; i < 3; ++i)
     dir.put("model-0000" + std::to_string(i + 1) + "-of-00003.gguf", make(three[i]));
   const auto d = gguf::open(dir / "model-00001-of-00003.gguf");
@@ -163,7 +153,7 @@ TEST_CASE("a file that is read is not replaced, by whatever path") {
 }
 
 TEST_CASE("paths are UTF-8 on every system") {
-  const folder dir{"bitnet_gguf_utf8_test"};
+  const folder_of_parts dir{"bitnet_gguf_utf8_test"};
   const std::string name =
       "m\xc3\xb6"
       "del \xe6\xa8\xa1\xf0\x9f\x90\xa7.gguf";
@@ -213,7 +203,7 @@ TEST_CASE("a split model in memory, and parts that do not belong together") {
 }
 
 TEST_CASE("files that cannot be opened give errors that name them") {
-  const folder dir{"bitnet_gguf_open_test"};
+  const folder_of_parts dir{"bitnet_gguf_open_test"};
   const auto absent = gguf::open(dir / "absent.gguf");
   CHECK(absent.error().code() == errc::io);
   CHECK(to_string(absent.error()).find("absent.gguf") != std::string::npos);
@@ -231,7 +221,7 @@ TEST_CASE("files that cannot be opened give errors that name them") {
 TEST_CASE("the cap on string lengths holds in a file that is large enough for the string") {
   if (sizeof(std::size_t) < 8) return;  // such a file cannot be mapped there
   // Sparse: nothing is written but the header.
-  const folder dir{"bitnet_gguf_sparse_test"};
+  const folder_of_parts dir{"bitnet_gguf_sparse_test"};
   for (const bool array : {false, true}) {
     gguf_test::raw_gguf g{0, 1};
     if (array) {

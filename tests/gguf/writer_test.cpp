@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the writer writes is what the parser reads; wrong calls are errors; files appear when whole.
 #include "doctest.hpp"
+#include "folder.hpp"
 #include "raw_gguf.hpp"
 #include "touch.hpp"
 
@@ -14,6 +15,7 @@
 using namespace bitnet;
 using gguf::array_view;
 using gguf::tensor_type;
+using gguf_test::folder;
 using gguf_test::read_all;
 
 namespace {
@@ -27,29 +29,11 @@ std::vector<std::byte> pattern(std::size_t size, unsigned seed) {
 /// A sink that refuses to go beyond a number of bytes.
 struct full_disk {
   std::size_t room;
-  [[nodiscard]] status write(std::span<const std::byte> bytes) noexcept {
-    if (bytes.size() > room) return error{errc::io, "full"};
-    room -= bytes.size();
+  [[nodiscard]] status write(std::span<const std::byte> more) noexcept {
+    if (more.size() > room) return error{errc::io, "full"};
+    room -= more.size();
     return {};
   }
-};
-
-/// An empty folder of its own, removed in the end.
-struct folder {
-  std::filesystem::path path;
-  std::error_code ec;
-  explicit folder(const char* name) {
-    path = std::filesystem::temp_directory_path(ec) / name;
-    std::filesystem::remove_all(path, ec);
-    REQUIRE(std::filesystem::create_directories(path, ec));
-  }
-  ~folder() { std::filesystem::remove_all(path, ec); }
-  [[nodiscard]] std::size_t entries() {
-    std::size_t n = 0;
-    for (const auto& e : std::filesystem::directory_iterator{path, ec}) n += e.exists(ec) ? 1U : 0U;
-    return n;
-  }
-  [[nodiscard]] std::string operator/(const char* name) const { return (path / name).string(); }
 };
 }  // namespace
 

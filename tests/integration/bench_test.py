@@ -7,15 +7,18 @@ repetition and one, measured in real time, twice as fast.
 import contextlib
 import io
 import json
+import os
 import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.etree.ElementTree
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 import compare  # noqa: E402
+import examples  # noqa: E402
 import plot  # noqa: E402
 import run  # noqa: E402
 
@@ -44,6 +47,50 @@ def app_result(prefill, decode, **more):
                 part: {"ms_per_token": 250 / decode, "share": 0.25}
                 for part in ("weights", "head", "attention", "rest")}}, "prefill_parts": {},
             "load_s": 1.0, "first_token_s": 2.0, **more}
+
+
+@unittest.skipUnless(os.path.exists("/usr/bin/time"), "the package time is not installed")
+class Examples(unittest.TestCase):
+    """bench/examples.py with a compiler whose programs say what real ones would."""
+
+    SAID = {"game_npc": "median 2.10 ms, 99.9th percentile 6.12 ms, worst 6.13 ms",
+            "robot_commands": "3 sentences, 3 commands in time, 2.7 ms at most",
+            "custom_format": "the same bits on every instruction set"}
+
+    def run_with(self, compiler, *arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            tools = pathlib.Path(folder)
+            for name, text in (("cxx", compiler), ("strip", "exit 0\n")):
+                (tools / name).write_text("#!/bin/sh\n" + text)
+                (tools / name).chmod(0o755)
+            with unittest.mock.patch.dict(os.environ, {
+                    "CXX": str(tools / "cxx"), "PATH": f"{tools}:{os.environ['PATH']}"}):
+                only = [word for name in self.SAID for word in ("--only", name)]
+                return call(examples.main, OLD, *only, *arguments)
+
+    def test_figures(self):
+        cases = "".join(f"*/{name}) said='{text}' ;;\n" for name, text in self.SAID.items())
+        compiler = ('while [ "$1" != -o ]; do shift; done\ncase "$2" in\n' + cases + 'esac\n'
+                    'printf \'#!/bin/sh\\necho "%s"\\n\' "$said" >"$2"\nchmod +x "$2"\n')
+        _, out, errors = self.run_with(compiler)
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.splitlines()]
+        self.assertEqual([row[0] for row in rows[2:]], list(self.SAID), errors)
+        self.assertEqual(rows[2][5], "frame 2.10 ms, 99.9 % 6.12 ms")
+        self.assertEqual(rows[3][5], "2.7 ms a sentence at most")
+        self.assertRegex(rows[4][5], r"^0\.\d\d s, whole process$")
+        self.assertTrue(all(len(row) == 6 for row in rows), rows)
+
+        with tempfile.TemporaryDirectory() as kept:  # compiled before, then run
+            _, out, _ = self.run_with(compiler, "--folder", kept, "--compile")
+            self.assertEqual(out, "")
+            _, out, _ = self.run_with("exit 1\n", "--folder", kept)
+            self.assertEqual(len(out.splitlines()), 5)
+
+    def test_failures(self):
+        code, _, _ = self.run_with("echo broken >&2; exit 3\n")
+        self.assertIn("exit code 3", str(code))
+        code, _, _ = call(examples.main, "no-such.gguf")
+        self.assertIn("no-such.gguf", str(code))
 
 
 class Test(unittest.TestCase):

@@ -45,7 +45,8 @@ add_test(NAME integration.readme
   COMMAND ${Python3_EXECUTABLE} "${CMAKE_CURRENT_SOURCE_DIR}/integration/readme.py"
     "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}"
     "${CMAKE_CURRENT_SOURCE_DIR}/data/models/llama-tq2_0.gguf" "${CMAKE_CURRENT_BINARY_DIR}/readme")
-set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900
+# A minute of compiling that another entry waits for begins first.
+set_tests_properties(integration.readme PROPERTIES LABELS integration TIMEOUT 900 COST 3
   FIXTURES_SETUP readme_programs)
 
 # The generated single header gives the first of them the same output.
@@ -64,7 +65,26 @@ if(UNIX AND NOT APPLE AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/host_state/symbols.py"
       "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}" "${CMAKE_CXX_COMPILER_ID}" "${CMAKE_OBJDUMP}"
       "${CMAKE_CURRENT_BINARY_DIR}/host_state")
-  set_tests_properties(integration.host_state PROPERTIES LABELS integration TIMEOUT 900)
+  set_tests_properties(integration.host_state PROPERTIES LABELS integration TIMEOUT 900 COST 2)
+endif()
+
+# Targets and flags that the library does not serve are refused with a reason.
+if(NOT MSVC)
+  add_test(NAME integration.refused
+    COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/refused.py"
+      "${PROJECT_SOURCE_DIR}" "${CMAKE_CXX_COMPILER}" "${CMAKE_CURRENT_BINARY_DIR}/refused")
+  set_tests_properties(integration.refused PROPERTIES LABELS "integration;copies" TIMEOUT 120)
+endif()
+
+# The same binary on processors without AVX or AVX-512, where there is qemu for them.
+find_program(BITNET_QEMU_X86_64 qemu-x86_64 DOC "Emulator of other x86-64 processors")
+mark_as_advanced(BITNET_QEMU_X86_64)
+if(BITNET_QEMU_X86_64 AND TARGET bitnet-cli AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64"
+    AND NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize=|-march=")
+  add_test(NAME integration.processors
+    COMMAND ${Python3_EXECUTABLE} -B "${CMAKE_CURRENT_SOURCE_DIR}/integration/processors_test.py"
+      "$<TARGET_FILE:bitnet-cli>" "${BITNET_QEMU_X86_64}" "${CMAKE_CURRENT_SOURCE_DIR}/data")
+  set_tests_properties(integration.processors PROPERTIES LABELS integration TIMEOUT 600)
 endif()
 
 # The scripts of bench/, on results and programs that are made up.

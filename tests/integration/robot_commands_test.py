@@ -5,9 +5,11 @@ python3 robot_commands_test.py PROGRAM DATA_DIR MODELS
 
 MODELS: how many of those in DATA_DIR are asked.
 """
+import os
 import pathlib
 import random
 import re
+import select
 import subprocess
 import sys
 import tempfile
@@ -42,7 +44,38 @@ def run(program, model, *options):
     return lines, done.stderr.decode(), time.monotonic() - start
 
 
+def check_pipe(program, model):
+    """An answer comes before the next sentence is there: whoever asks may wait for it."""
+    with subprocess.Popen([program, model, "--ms", "60000"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as robot:
+        for sentence in (b"go north\n", b"stop\n"):
+            robot.stdin.write(sentence)
+            robot.stdin.flush()
+            ready, _, _ = select.select([robot.stdout], [], [], 120)
+            assert ready, "no answer while the pipe is open"
+            line = os.read(robot.stdout.fileno(), 1000).decode()
+            assert line.endswith("\n") and DEFAULT.fullmatch(line[:-1]), line
+        robot.stdin.close()
+        assert robot.wait(60) == 0
+
+
+def check_deadlines(program, model):
+    """Too little time: a command that the model finished, or none; never one that was cut short."""
+    whole, _, _ = run(program, model, "--ms", 60000)
+    for ms in (0, 1, 3, 10):
+        lines, errors, _ = run(program, model, "--ms", ms)
+        for line, in_peace in zip(lines, whole):
+            assert line in ("no command in time", in_peace), (ms, line, in_peace)
+        in_time = sum(line != "no command in time" for line in lines)
+        assert f" {in_time} commands in time, " in errors, (in_time, errors)
+        assert ms != 0 or in_time == 0, lines
+        print(f"{ms} ms: {errors.strip()}")
+
+
 def main():
+    for flag in ("--help", "-h"):
+        done = subprocess.run([sys.argv[1], flag], timeout=60, capture_output=True, check=False)
+        assert done.returncode == 0 and done.stdout.startswith(b"usage: "), done
     program, data = sys.argv[1], pathlib.Path(sys.argv[2])
     models = sorted((data / "models").glob("*.gguf"))
     assert models, data
@@ -61,19 +94,14 @@ def main():
                 assert OWN.fullmatch(line), (model.name, line)
         assert len(said) > 3, said
 
-        # Too little time: a command or none, and soon.
-        for ms in (0, 1):
-            lines, errors, _ = run(program, models[0], "--ms", ms)
-            for line in lines:
-                assert line == "no command in time" or DEFAULT.fullmatch(line), line
-            print(f"{ms} ms: {errors.strip()}")
-            if ms == 0:
-                assert set(lines) == {"no command in time"}, set(lines)
+        check_deadlines(program, models[0])
+        check_pipe(program, models[0])
 
         own.write_text("# nothing\n")
         long = pathlib.Path(folder, "long.txt")
         long.write_text("x" * 61)
-        bad = [[], [models[0], "--ms"], [models[0], "--ms", "-1"], [models[0], "--what", "x"],
+        bad = [[], [models[0], "--ms"], [models[0], "--ms", "-1"], [models[0], "--ms", "5x"],
+               [models[0], "--ms", ""], [models[0], "--ms", "9" * 30], [models[0], "--what", "x"],
                [own], [models[0], "--commands", pathlib.Path(folder, "none")],
                [models[0], "--commands", own], [models[0], "--commands", long]]
         for arguments in bad:

@@ -54,6 +54,8 @@ FORBIDDEN = [
     (r"\b(srand|rand)\s*\(", "global mutable state"),
     (r"\busing\s+namespace\b", "using-directives in headers"),
     (r"\b(near|far|small|interface|hyper)\b", "names that windows.h defines"),
+    (r"\b(check|checkf|verify|ensure|TEXT|PI|slots|signals|emit|foreach|Bool|None|Status|Success)\b",
+     "names that engines and toolkits define as macros"),
 ]
 # Constructs that only some compilers have. They may stand in the files of GNU_ALLOWED.
 GNU_ONLY = [

@@ -53,6 +53,7 @@ FAULTS = [
     ("words", "include/bitnet/core/a.hpp", "#pragma GCC unroll 4\n"),
     ("words", "include/bitnet/core/a.hpp", "inline int x = ({ 1; });\n"),
     ("words", "include/bitnet/core/a.hpp", "inline int near = 1;\n"),
+    ("words", "include/bitnet/core/a.hpp", "inline void check(int);\n"),
     ("words", "include/bitnet/config.hpp", "inline void f() { throw 1; }\n"),
     ("ascii", "tests/core/a_test.cpp", "// caf\u00e9\n"),
     ("ascii", "tests/core/a_test.cpp", "\tint tab;\n"),

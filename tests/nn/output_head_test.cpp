@@ -130,6 +130,24 @@ TEST_CASE("the best tokens are those of all logits, for every storage and count"
   }
 }
 
+TEST_CASE("a screen is as far from the head as it says") {
+  const auto w = normal(vocab * dim, 1, 0.02F);
+  const head_under_test h{w, weight_storage::f32};
+  const auto copy = h.head.screen.tiles.view();
+  for (std::size_t r = 0; r < vocab; ++r) {
+    double lost = 0.0, kept = 0.0;
+    for (std::size_t c = 0; c < dim; ++c) {
+      const double v = double{bitnet::quant::weight_at(copy, r, c)}, d = double{w[r * dim + c]} - v;
+      lost += d * d;
+      kept += v * v;
+    }
+    CHECK(h.head.screen.error[r] >= std::sqrt(lost));
+    CHECK(h.head.screen.magnitude[r] >= std::sqrt(kept));
+    CHECK(std::sqrt(lost / dim) <
+          0.02 * 4.5 / 127 / std::sqrt(12.0));  // and no farther than needed
+  }
+}
+
 TEST_CASE("a head in tiles is screened for both planes of its input") {
   for (const auto& format : {bitnet::quant::describe<bitnet::quant::q8_0>(),
                              bitnet::quant::describe<bitnet::quant::q4_0>(),

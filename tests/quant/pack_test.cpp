@@ -12,28 +12,29 @@ namespace {
 using namespace bitnet;
 using namespace bitnet::quant;
 
-constexpr std::size_t rows = 6;
-constexpr std::size_t cols = 768;
+constexpr std::size_t row_count = 6;
+constexpr std::size_t row_length = 768;
 
 std::vector<float> weights(float (*value)(std::uint32_t random, std::size_t row)) {
-  std::vector<float> out(rows * cols);
+  std::vector<float> out(row_count * row_length);
   std::uint32_t state = 5;
   for (std::size_t i = 0; i < out.size(); ++i) {
     state = state * 1664525U + 1013904223U;
-    out[i] = value(state >> 8, i / cols);
+    out[i] = value(state >> 8, i / row_length);
   }
   return out;
 }
 
 template <class F>
 std::vector<float> round_trip(const std::vector<float>& in) {
-  const std::size_t size = static_cast<std::size_t>(*tensor_bytes<F>(rows, cols));
+  const std::size_t size = static_cast<std::size_t>(*tensor_bytes<F>(row_count, row_length));
   std::vector<std::byte> data(size + 1, std::byte{0xa5});
-  pack<F>(in.data(), rows, cols, data.data());
+  pack<F>(in.data(), row_count, row_length, data.data());
   CHECK(data.back() == std::byte{0xa5});
   std::vector<float> out(in.size());
-  for (std::size_t r = 0; r < rows; ++r)
-    decode_row<F>({data.data(), rows, cols}, r, {out.data() + r * cols, cols});
+  for (std::size_t r = 0; r < row_count; ++r)
+    decode_row<F>({data.data(), row_count, row_length}, r,
+                  {out.data() + r * row_length, row_length});
   return out;
 }
 
@@ -77,8 +78,8 @@ TEST_CASE("signs, bytes and nibbles survive the formats made for them") {
     return (static_cast<float>(random % 16) - 8.0F) * row_scale(row);
   });
   for (std::size_t i = 0; i < bytes.size(); i += 32) {  // the extreme that fixes the scale
-    bytes[i] = 127.0F * row_scale(i / cols);
-    nibbles[i] = -8.0F * row_scale(i / cols);
+    bytes[i] = 127.0F * row_scale(i / row_length);
+    nibbles[i] = -8.0F * row_scale(i / row_length);
   }
   CHECK(round_trip<q8_0>(bytes) == bytes);
   CHECK(round_trip<q4_0>(nibbles) == nibbles);
@@ -100,7 +101,7 @@ TEST_CASE("other weights come back within half a step") {
 }
 
 TEST_CASE("all zeros stay zeros, without a division by zero") {
-  const std::vector<float> zeros(rows * cols, 0.0F);
+  const std::vector<float> zeros(row_count * row_length, 0.0F);
   std::vector<float> tiny = zeros;  // below every half-precision number
   tiny[3] = 0x1p-140F;
   CHECK(round_trip<q8_0>(tiny) == zeros);

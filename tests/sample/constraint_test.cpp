@@ -6,15 +6,11 @@
 #include <bitnet/sample/sampler.hpp>
 
 #include <algorithm>
-#include <limits>
 #include <set>
 
 using namespace sample_test;
 
 namespace {
-
-constexpr float inf = std::numeric_limits<float>::infinity();
-constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
 
 sample::choices choices_of(const std::vector<std::string>& strings) {
   auto made = sample::choices::make(strings);

@@ -3,23 +3,22 @@
 #include <bitnet/sample/sampler.hpp>
 
 #include "doctest.hpp"
+#include "sample/support.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 using bitnet::sampler;
 using bitnet::sampler_options;
 using bitnet::token;
 namespace sample = bitnet::sample;
+using sample_test::inf;
+using sample_test::nan_value;
 
 namespace {
-constexpr float inf = std::numeric_limits<float>::infinity();
-constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
-
 token one(const sampler_options& options, const std::vector<float>& logits,
           const std::vector<token>& history = {}, std::uint64_t index = 0) {
   auto s = sampler::make(options, logits.size());

@@ -7,6 +7,7 @@
 #include "doctest.hpp"
 
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,9 @@ namespace sample_test {
 
 using bitnet::token;
 namespace sample = bitnet::sample;
+
+constexpr float inf = std::numeric_limits<float>::infinity();
+constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
 
 /// Pieces as tokens 0, 1, 2 ...; the piece "<end>" ends a text.
 inline sample::token_trie trie_of(const std::vector<std::string>& pieces) {

@@ -156,8 +156,8 @@ TEST_CASE("a model with a user's quantizer") {
   h.ffn = 32;
   h.vocab = 8;
   h.context = 16;
-  auto m =
-      model::make(configured<float>(architecture::llama, h, weights<four_levels>()), serial, 16, 1);
+  auto m = train::model::make(configured<float>(architecture::llama, h, weights<four_levels>()),
+                              serial, 16, 1);
   REQUIRE(m);
   CHECK(m->config().activations.name == no_quantizer::name);  // as inference does for floats
   const parameter& p = m->parameters()[m->parameters().block(0).down];

@@ -34,7 +34,8 @@ BITNET_NAMESPACE_BEGIN
 /// A conversation that a session answers. Refers to both the session and the tokenizer, which must
 /// outlive it and not move; the session is used by nothing else while an answer is under way. When
 /// the context fills up, the oldest messages are forgotten, as many as are needed; the system
-/// message stays.
+/// message stays. It keeps what is said in strings, which grow on the heap; a generation alone
+/// takes nothing once it is made.
 template <class Session>
 class chat {
  public:

@@ -180,6 +180,9 @@ class model {
     if (dry) planned_screen_ = !decoder_.head.screen.empty();
     if (dry) return {};  // a fingerprint reads the weights
     detail::model_fingerprint print{h};
+    print.table({decoder_.embed.bytes.data,
+                 static_cast<std::size_t>(document.find("token_embd.weight")->size)});
+    print.factors(factors);
     for (auto& block : decoder_.blocks) block.tensors(print, h);
     print("output_norm", decoder_.output_norm, h.dim);
     print("output", decoder_.head.full, h.vocab, h.dim);

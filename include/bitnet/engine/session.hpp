@@ -95,7 +95,7 @@ class session {
   /// changes but that this has begun; until it ends, logits() and best() give nothing, and feeding
   /// and rewinding are refused. No tokens: only what is wanted. Errors as for feed.
   [[nodiscard]] status begin(std::span<const token> tokens, step_wants wants = {}) noexcept {
-    BITNET_CHECK(check(tokens));
+    BITNET_CHECK(accepts(tokens));
     if (tokens.empty() && !seq().ready() && (wants.best != 0 || wants.logits))
       return error{errc::invalid_argument, "there is no token yet that one could follow", "tokens"};
     steps_.start(tokens, wants);
@@ -125,10 +125,10 @@ class session {
   /// Forgets a step that has not ended; the sequence is as before begin().
   void abandon() noexcept { steps_.abandon(); }
 
-  /// From now on work stops soon after `cancel`, which must outlive its use, is set: within a
-  /// piece of about half a millisecond, or one tile of 16 rows where that takes longer. null ends
-  /// that. While it is cancelled every step gives errc::cancelled, logits() and best() nothing that
-  /// they had not computed before.
+  /// From now on work stops soon after `cancel`, which must outlive its use, is set: no thread
+  /// begins more than a tenth of a millisecond's work, or one tile of 16 rows where that takes
+  /// longer. null ends that. While it is cancelled every step gives errc::cancelled, logits() and
+  /// best() nothing that they had not computed before.
   void cancel_with(const cancel_token* cancel) noexcept { steps_.cancel_with(cancel); }
 
   /// Tokens that a session gains in a step together with others.
@@ -144,7 +144,7 @@ class session {
   /// changed.
   [[nodiscard]] static status feed_together(std::span<const turn> turns) noexcept {
     if (turns.empty()) return {};
-    BITNET_CHECK(check(turns));
+    BITNET_CHECK(accepts(turns));
     return stepper::together(turns,
                              [&](std::size_t i) -> stepper& { return turns[i].who->steps_; });
   }
@@ -289,7 +289,7 @@ class session {
                    "a step in slices has not ended; end it or abandon() it first", "session"};
     return {};
   }
-  [[nodiscard]] status check(std::span<const token> tokens) const noexcept {
+  [[nodiscard]] status accepts(std::span<const token> tokens) const noexcept {
     BITNET_CHECK(idle());
     for (const token t : tokens)
       if (t < 0 || static_cast<std::size_t>(t) >= vocab())
@@ -298,7 +298,7 @@ class session {
       return error{errc::context_full, "the tokens do not fit in the session's context", "tokens"};
     return {};
   }
-  [[nodiscard]] static status check(std::span<const turn> turns) noexcept {
+  [[nodiscard]] static status accepts(std::span<const turn> turns) noexcept {
     const session& first = *turns.front().who;
     for (std::size_t i = 0; i < turns.size(); ++i) {
       const session& s = *turns[i].who;
@@ -311,14 +311,14 @@ class session {
       for (std::size_t j = 0; j < i; ++j)
         if (turns[j].who == &s)
           return error{errc::invalid_argument, "a session is in the same step twice", "sessions"};
-      BITNET_CHECK(s.check(turns[i].tokens));
+      BITNET_CHECK(s.accepts(turns[i].tokens));
     }
     return {};
   }
 
   [[nodiscard]] status feed_all(std::span<const token> tokens,
                                 logits_callback* on_logits) noexcept {
-    BITNET_CHECK(check(tokens));
+    BITNET_CHECK(accepts(tokens));
     if (tokens.empty()) return {};
     steps_.start(tokens, {});
     step_budget budget = step_budget::unlimited();

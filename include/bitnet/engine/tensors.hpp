@@ -60,7 +60,7 @@ class tensor_binder {
     if (!status_) return;
     const auto* t = require(std::string{name} + ".weight");
     if (t == nullptr || !check_shape(*t, cols, rows)) return;
-    check(matrices_.bind<W>(*t, layer.weight, bitnet_activations_));
+    expect(matrices_.bind<W>(*t, layer.weight, bitnet_activations_));
     if (const auto* s = take(std::string{name} + ".scale")) {
       if (!check_shape(*s, 1, 1)) return;
       const auto scale = to_floats(*s);
@@ -89,7 +89,7 @@ class tensor_binder {
   /// each other, so integer kernels get both planes; most heads get a screen.
   void head(const gguf::tensor_info& t, nn::output_head& head, std::size_t vocab, std::size_t dim) {
     if (!status_ || !check_shape(t, dim, vocab)) return;
-    check(matrices_.bind<nn::any_format>(t, head.full.weight, false));
+    expect(matrices_.bind<nn::any_format>(t, head.full.weight, false));
     const auto* stored = take(screen_names::tiles);
     const auto* error = take(screen_names::error);
     const auto* magnitude = take(screen_names::magnitude);
@@ -98,13 +98,13 @@ class tensor_binder {
     if (w.storage == nn::weight_storage::tiled) w.input = quant::activation_kind::two_planes;
     if (options_.math != arithmetic::automatic || !options_.screen_head) return;
     if (w.storage == nn::weight_storage::tiled && w.tiles.plan().codes != quant::encoding::int8) {
-      if (!w.tiles.plan().has_mins) check(matrices_.bound_scores(t, head));
+      if (!w.tiles.plan().has_mins) expect(matrices_.bound_scores(t, head));
       return;
     }
     if (!gains_from_screen(w.storage, w.tiles.plan())) return;
     if (stored == nullptr) {
       // From tiles the exact weights would have to be put together again.
-      if (!gguf::as_tiled(t.type)) check(matrices_.make_screen(t, head));
+      if (!gguf::as_tiled(t.type)) expect(matrices_.make_screen(t, head));
       if (!head.screen.empty()) source_->read_rows(t);
       return;
     }
@@ -180,7 +180,7 @@ class tensor_binder {
     return t;
   }
 
-  void check(const status& s) {
+  void expect(const status& s) {
     if (!s) fail(s.error());
   }
 

@@ -139,8 +139,9 @@ class context {
     const auto run = [&](std::size_t begin, std::size_t end) {
       const std::size_t size = end - begin, count = piece_count(size, concurrency());
       spread(count, [&](std::size_t piece, std::size_t worker) {
-        if (control == nullptr || !control->noticed())
-          task(begin + size * piece / count, begin + size * (piece + 1) / count, worker);
+        const std::size_t first = begin + size * piece / count;
+        heedful(first, begin + size * (piece + 1) / count,
+                [&](std::size_t from, std::size_t to) { task(from, to, worker); });
       });
     };
     if (control == nullptr) return run(0, n);
@@ -152,10 +153,13 @@ class context {
   void each_row(std::size_t n, F&& f) const {
     if (measuring()) return;
     const auto run = [&](std::size_t begin, std::size_t end) {
+      const auto row = [&](std::size_t r) {
+        if (control == nullptr || !control->noticed()) f(r);
+      };
       if (n < 4) {
-        for (std::size_t r = begin; r < end; ++r) f(r);
+        for (std::size_t r = begin; r < end; ++r) row(r);
       } else {
-        spread(end - begin, [&](std::size_t i, std::size_t) { f(begin + i); });
+        spread(end - begin, [&](std::size_t i, std::size_t) { row(begin + i); });
       }
     };
     if (control == nullptr) return run(0, n);
@@ -190,6 +194,16 @@ class context {
   const float* rope_sin = nullptr;
 
  private:
+  /// run(from, to) for runs that together are [first, last), between which a step that is cancelled
+  /// is left.
+  template <class F>
+  void heedful(std::size_t first, std::size_t last, F&& run) const {
+    if (control == nullptr) return run(first, last);
+    for (std::size_t count; first < last && !control->noticed(); first += count) {
+      count = std::min(last - first, control->unseen());
+      run(first, first + count);
+    }
+  }
   void spread(std::size_t n, parallel_task task) const {
     if (n == 1) {
       task(0, 0);

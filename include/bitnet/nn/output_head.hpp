@@ -59,10 +59,22 @@ struct output_head {
     best[at] = s;
   }
 
-  /// The rows that may matter. None are found if the state cannot be bounded or if they are many.
+  /// Rows to compute exactly: first some that are sure to be good, whose exact scores tell what the
+  /// others have to reach, then those that may reach it. None are found if the state cannot be
+  /// bounded or if they are many.
   struct shortlist {
-    std::size_t count;
-    bool found;
+    std::size_t sure;   ///< of the first kind
+    std::size_t count;  ///< of both
+    bool bounded;       ///< the first kind is listed
+    bool found;         ///< and the second
+  };
+
+  /// What is known of the scores of one row of the state.
+  struct known_scores {
+    std::span<const float> rough;         ///< [vocab]
+    std::span<const float> lower, upper;  ///< bounds on the best of each 16
+    head_screen::factors factors;
+    float threshold;  ///< a score that as many rows as are asked for are sure to reach
   };
 
   /// The same by the screen: scores from the copy, then exact ones of the rows that may matter.
@@ -78,8 +90,9 @@ struct output_head {
     auto exact = c.make(state.rows * detail::planes(w), w.rows);
     auto lower = c.make(state.rows, tiles), upper = c.make(state.rows, tiles);
     auto lost = c.make(state.rows, state.cols);
-    auto* const factors = c.template take<head_screen::factors>(state.rows);
+    const std::span<known_scores> known{c.template take<known_scores>(state.rows), state.rows};
     auto* const ids = c.template take<std::size_t>(room);
+    auto* const spare = c.template take<float>(tiles);
     const auto in = detail::prepare(c, state, full);
     auto q = in.two_planes;  // the first plane is what a single one would be
     q.rows = state.rows;
@@ -90,8 +103,10 @@ struct output_head {
       c.kernels().sum_squares(state.row(r), state.cols, x);
       kernels::rounding_error(state.row(r), q, r, lost.row(r));
       c.kernels().sum_squares(lost.row(r), state.cols, d);
-      factors[r] = head_screen::bound(head_screen::length(x, state.cols),
-                                      head_screen::length(d, state.cols), state.cols);
+      known[r] = {rough[r], lower[r], upper[r],
+                  head_screen::bound(head_screen::length(x, state.cols),
+                                     head_screen::length(d, state.cols), state.cols),
+                  nobody.logit};
     });
     c.pieces(tiles, [&](std::size_t first, std::size_t last, std::size_t) {
       c.kernels().gemm_tiled(copy, q, rough, first, last);
@@ -99,63 +114,111 @@ struct output_head {
       const std::size_t end = std::min(last * quant::tile_rows, w.rows);
       for (std::size_t r = 0; r < state.rows; ++r)
         c.kernels().score_bounds({rough.row(r) + row, screen.error.data() + row,
-                                  screen.magnitude.data() + row, factors[r].of_error,
-                                  factors[r].of_magnitude, lower.row(r) + first,
+                                  screen.magnitude.data() + row, known[r].factors.of_error,
+                                  known[r].factors.of_magnitude, lower.row(r) + first,
                                   upper.row(r) + first, end - row});
     });
+    const auto compute = [&](std::size_t from, std::size_t to) {
+      const std::size_t unit = w.storage == weight_storage::tiled ? quant::tile_rows : 1;
+      c.pieces(to - from, [&](std::size_t first, std::size_t last, std::size_t) {
+        for (std::size_t i = from + first; i < from + last; ++i) {
+          const std::size_t row = ids[i] / unit * unit;
+          if (i != from && ids[i - 1] / unit * unit == row) continue;  // with the one before it
+          detail::multiply_rows(c, full, in, exact, row, std::min(row + unit, w.rows), {});
+        }
+      });
+      c.each_row(state.rows, [&](std::size_t r) {
+        for (std::size_t i = from; i < to; ++i)
+          offer(out[r], {exact.row(r)[ids[i]], static_cast<token>(ids[i])});
+      });
+    };
     c.once([&] {
-      list.count = 0;
-      list.found = select(state.rows, out.cols, rough, lower, upper, factors, {ids, room}, list);
+      list.found = false;
+      list.bounded = find_sure(known, out.cols, {spare, tiles}, {ids, room}, list);
+    });
+    if (c.skipping() || !list.bounded) return;
+    compute(0, list.sure);
+    c.once([&] {
+      for (std::size_t r = 0; r < state.rows; ++r)
+        if (const scored_token& last = out[r].back(); last.id >= 0)
+          known[r].threshold = std::max(known[r].threshold, last.logit);
+      list.found = find_others(known, {ids, room}, list);
+      // What was offered is offered again by whoever computes all scores instead.
+      for (std::size_t r = 0; r < out.rows && !list.found; ++r)
+        std::fill(out[r].begin(), out[r].end(), nobody);
     });
     if (c.skipping() || !list.found) return;
-    const std::size_t unit = w.storage == weight_storage::tiled ? quant::tile_rows : 1;
-    c.pieces(list.count, [&](std::size_t first, std::size_t last, std::size_t) {
-      for (std::size_t i = first; i < last; ++i) {
-        const std::size_t row = ids[i] / unit * unit;
-        if (i != 0 && ids[i - 1] / unit * unit == row) continue;  // with the one before it
-        detail::multiply_rows(c, full, in, exact, row, std::min(row + unit, w.rows), {});
-      }
-    });
-    c.each_row(state.rows, [&](std::size_t r) {
-      for (std::size_t i = 0; i < list.count; ++i)
-        offer(out[r], {exact.row(r)[ids[i]], static_cast<token>(ids[i])});
-    });
+    compute(list.sure, list.count);
   }
 
-  /// The ids of rows that may be among the `best` best of one of `states` states, in order.
-  [[nodiscard]] bool select(std::size_t states, std::size_t best, activations rough,
-                            activations lower, activations upper,
-                            const head_screen::factors* factors, std::span<std::size_t> ids,
-                            shortlist& list) const noexcept {
-    const weight_matrix& w = full.weight;
-    const std::size_t tiles = lower.cols;
-    std::size_t count = 0;
-    for (std::size_t r = 0; r < states; ++r) {
-      const auto f = factors[r];
-      if (!(f.of_error < 1e15F && f.of_magnitude < 1e15F)) return false;
-      // The k-th largest of the tiles' bounds is at most that of the rows', so none is lost.
-      const std::size_t k = std::min(best, tiles) - 1;
-      const auto sorted = lower[r];
-      // A screen from a file may hold anything; NaN would put sorting out of order.
-      if (std::any_of(sorted.begin(), sorted.end(), [](float x) { return std::isnan(x); }))
-        return false;
-      std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(k),
-                       sorted.end(), std::greater<>{});
-      const float threshold = best > tiles ? nobody.logit : sorted[k];
-      for (std::size_t tile = 0; tile < tiles; ++tile) {
-        if (!(upper.row(r)[tile] >= threshold)) continue;
-        const std::size_t end = std::min((tile + 1) * quant::tile_rows, w.rows);
-        for (std::size_t i = tile * quant::tile_rows; i < end; ++i) {
-          const float bound = screen.error[i] * f.of_error + screen.magnitude[i] * f.of_magnitude;
-          if (rough.row(r)[i] + bound * 1.0001F < threshold) continue;
-          if (count == ids.size()) return false;
-          ids[count++] = i;
-        }
+  /// Lists, in order and from ids[list.sure] on, the rows that some state has `wanted`: `may` says
+  /// of 16 rows that one of them may be. False if there is no room for them.
+  template <class May, class Wanted>
+  [[nodiscard]] bool collect(std::span<const known_scores> known, std::span<std::size_t> ids,
+                             shortlist& list, May may, Wanted wanted) const noexcept {
+    list.count = list.sure;
+    for (std::size_t tile = 0; tile < known[0].lower.size(); ++tile) {
+      if (std::none_of(known.begin(), known.end(), [&](auto& k) { return may(k, tile); })) continue;
+      const std::size_t end = std::min((tile + 1) * quant::tile_rows, full.weight.rows);
+      for (std::size_t i = tile * quant::tile_rows; i < end; ++i) {
+        if (std::none_of(known.begin(), known.end(), [&](auto& k) { return wanted(k, i); }))
+          continue;
+        if (list.count == ids.size()) return false;
+        ids[list.count++] = i;
       }
     }
-    std::sort(ids.data(), ids.data() + count);  // of several states: each once, as in memory
-    list.count = static_cast<std::size_t>(std::unique(ids.data(), ids.data() + count) - ids.data());
     return true;
+  }
+
+  /// At least the distance of a rough score from the exact one.
+  [[nodiscard]] float margin(const known_scores& k, std::size_t row) const noexcept {
+    return (screen.error[row] * k.factors.of_error +
+            screen.magnitude[row] * k.factors.of_magnitude) *
+           1.0001F;
+  }
+
+  /// Lists rows that are sure to reach the threshold of a state, which becomes one that `best` rows
+  /// do reach.
+  [[nodiscard]] bool find_sure(std::span<known_scores> known, std::size_t best,
+                               std::span<float> spare, std::span<std::size_t> ids,
+                               shortlist& list) const noexcept {
+    list.sure = 0;
+    for (known_scores& state : known) {
+      if (!(state.factors.of_error < 1e15F && state.factors.of_magnitude < 1e15F)) return false;
+      // A screen from a file may hold anything; NaN would put sorting out of order.
+      if (std::any_of(state.lower.begin(), state.lower.end(),
+                      [](float x) { return std::isnan(x); }))
+        return false;
+      // The k-th largest of the bounds on 16 rows is at most that of the rows', so none is lost.
+      if (best > spare.size()) return false;
+      std::copy(state.lower.begin(), state.lower.end(), spare.begin());
+      const auto kth = spare.begin() + static_cast<std::ptrdiff_t>(best - 1);
+      std::nth_element(spare.begin(), kth, spare.end(), std::greater<>{});
+      state.threshold = *kth;
+    }
+    const bool fits = collect(
+        known, ids, list,
+        [](const known_scores& k, std::size_t tile) { return k.lower[tile] >= k.threshold; },
+        [&](const known_scores& k, std::size_t i) {
+          // A little less than the margin, which the threshold rounds in another way.
+          return k.rough[i] - 0.999F * margin(k, i) >= k.threshold;
+        });
+    list.sure = list.count;
+    return fits;
+  }
+
+  /// Lists, behind those that are sure, all others that may reach the threshold of a state.
+  [[nodiscard]] bool find_others(std::span<const known_scores> known, std::span<std::size_t> ids,
+                                 shortlist& list) const noexcept {
+    const std::size_t* next = ids.data();
+    const std::size_t* const sure = next + list.sure;
+    return collect(
+        known, ids, list,
+        [](const known_scores& k, std::size_t tile) { return k.upper[tile] >= k.threshold; },
+        [&](const known_scores& k, std::size_t i) {
+          next = std::lower_bound(next, sure, i);
+          return (next == sure || *next != i) && !(k.rough[i] + margin(k, i) < k.threshold);
+        });
   }
 };
 

@@ -128,6 +128,10 @@ class step_control {
     return seen_.load(std::memory_order_relaxed);
   }
 
+  /// Items of the slice under way that a thread may run before it asks `noticed` again: those that
+  /// are expected to take no longer than longest_unseen together, or one.
+  [[nodiscard]] std::size_t unseen() const noexcept { return unseen_; }
+
   /// Runs items [0, n) of the next loop by calls run(first, last), as far as there is time.
   void loop(std::size_t n, std::size_t threads,
             function_ref<void(std::size_t, std::size_t)> run) noexcept {
@@ -140,6 +144,7 @@ class step_control {
       const std::size_t count = slice(n - progress_->items, threads, cost, begin);
       stopped_ = count == 0 || noticed();
       if (stopped_) return;
+      unseen_ = items_unseen(cost);
       run(progress_->items, progress_->items + count);
       stopped_ = noticed();
       if (stopped_) return;
@@ -158,6 +163,18 @@ class step_control {
   static constexpr double longest_slice = 500e3;
   /// Time too short to begin something with.
   static constexpr double shortest_slice = 10e3;
+  /// Time in which a thread does not look whether it is cancelled.
+  static constexpr double longest_unseen = 100e3;
+
+  /// An even number where there are several: kernels take tiles in pairs.
+  [[nodiscard]] std::size_t items_unseen(float cost) const noexcept {
+    if (cancel_ == nullptr) return std::numeric_limits<std::size_t>::max();
+    const double expected = static_cast<double>(cost) * static_cast<double>(rows_);
+    const auto count =
+        expected > 0.0 ? static_cast<std::size_t>(std::clamp(longest_unseen / expected, 1.0, 1e9))
+                       : 1;
+    return count == 1 ? 1 : count / 2 * 2;
+  }
 
   /// Items to run now: 0 if there is no time for any. The first of a call always runs, so that
   /// each call gets on.
@@ -165,14 +182,11 @@ class step_control {
                                   clock::time_point now) const noexcept {
     const std::size_t least = budget_->used_ ? 0 : 1;
     if (budget_->work_ == 0) return least;
-    if (!budget_->timed() && cancel_ == nullptr) return std::min(left, budget_->work_);
-    double left_time = std::numeric_limits<double>::max();
-    if (budget_->timed()) {
-      // A quarter is kept for what takes longer than expected; the next slice may use it.
-      const double rest = ns{budget_->deadline_ - now}.count();
-      left_time = rest - std::max(rest / 4, shortest_slice);
-      if (left_time <= 0.0) return least;
-    }
+    if (!budget_->timed()) return std::min(left, budget_->work_);
+    // A quarter is kept for what takes longer than expected; the next slice may use it.
+    const double rest = ns{budget_->deadline_ - now}.count();
+    const double left_time = rest - std::max(rest / 4, shortest_slice);
+    if (left_time <= 0.0) return least;
     const double time = std::min(longest_slice, left_time);
     std::size_t turns = 1;  // items of each thread
     if (cost > 0.0F) {
@@ -196,6 +210,7 @@ class step_control {
   std::size_t rows_ = 1;
   std::size_t next_ = 0;   // loop of the function
   std::size_t place_ = 0;  // in costs_
+  std::size_t unseen_ = std::numeric_limits<std::size_t>::max();
   bool stopped_ = false;
   std::atomic<bool> seen_{false};
 };

@@ -103,12 +103,12 @@ class grammar::walker {
     std::size_t stacks;  // mark of stacks_
     bool complete;       // and one that ends here
   };
-  static constexpr std::size_t room = 8192;  // for parses, of all bytes of a token together
-  static constexpr std::size_t slots = 512;  // of the table that finds a parse again
-  static_assert(slots >= 2 * max_parses);
+  static constexpr std::size_t room = 8192;       // for parses, of all bytes of a token together
+  static constexpr std::size_t table_size = 512;  // of the table that finds a parse again
+  static_assert(table_size >= 2 * max_parses);
 
   walker(const grammar& of, const token_trie& vocabulary)
-      : g_{&of}, depths_{of, &vocabulary}, stacks_{16384}, parses_(room), seen_(slots) {
+      : g_{&of}, depths_{of, &vocabulary}, stacks_{16384}, parses_(room), seen_(table_size) {
     key_.reserve(max_parses + 1);
   }
 
@@ -120,7 +120,7 @@ class grammar::walker {
     path_[depth] = {at, at, 0, false};
     now_ = &path_[depth];
     if (++stamp_ == 0) {  // the table's entries are told apart by the stamp, until it wraps
-      seen_.assign(slots, {});
+      seen_.assign(table_size, {});
       stamp_ = 1;
     }
   }
@@ -156,8 +156,8 @@ class grammar::walker {
     }
     const parse& first = parses_[now_->begin];
     if (first.state == p.state && first.stack == p.stack) return;
-    std::size_t slot = (p.state * 0x9E3779B1U ^ p.stack * 0x85EBCA6BU) >> 16U & (slots - 1);
-    for (; seen_[slot].stamp == stamp_; slot = (slot + 1) & (slots - 1)) {
+    std::size_t slot = (p.state * 0x9E3779B1U ^ p.stack * 0x85EBCA6BU) >> 16U & (table_size - 1);
+    for (; seen_[slot].stamp == stamp_; slot = (slot + 1) & (table_size - 1)) {
       const parse& q = parses_[seen_[slot].index];
       if (q.state == p.state && q.stack == p.stack) return;
     }

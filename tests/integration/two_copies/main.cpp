@@ -37,6 +37,7 @@ int main() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) paths.push_back(COPY_avx2);
 #endif
   paths.push_back(COPY_baseline);
+  paths.push_back(COPY_tagged);
   paths.push_back(COPY_next);
 
   std::vector<copy> copies;

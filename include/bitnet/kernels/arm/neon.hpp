@@ -30,6 +30,7 @@ inline constexpr std::size_t decode_rows = 4;
 inline constexpr std::size_t prefill_rows = 2;
 inline constexpr std::size_t prefill_tokens = 2;
 inline constexpr std::size_t panels_of_four = 1;
+inline constexpr std::size_t panels_of_two = 2;
 
 /// f of each quarter of the operands.
 template <class F, class... V>

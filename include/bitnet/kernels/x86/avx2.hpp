@@ -26,6 +26,7 @@ inline constexpr std::size_t decode_rows = 4;
 inline constexpr std::size_t prefill_rows = 2;
 inline constexpr std::size_t prefill_tokens = 3;
 inline constexpr std::size_t panels_of_four = 1;
+inline constexpr std::size_t panels_of_two = 2;
 
 // ---- verbs, as described in scalar.hpp ----------------------------------------------------------
 

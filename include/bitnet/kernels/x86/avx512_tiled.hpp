@@ -155,7 +155,7 @@ struct blocks {
 /// Products with binary weights, looked up; see body/lookup.inc. Digits are added for two of the
 /// eight half bytes of a row.
 struct lookup {
-  static constexpr std::size_t streams = 4;
+  static constexpr std::size_t streams = 4, streams_if_long = streams;
   struct indices {
     __m512i low, high;
   };
