@@ -13,8 +13,10 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace trainer {
 namespace {
@@ -92,12 +94,12 @@ train::model_config<float> model_of(const options& o, std::size_t vocab) {
 void check_files(const options& o, const std::string& folder) {
   namespace fs = std::filesystem;
   std::error_code ignored;
+  std::vector<std::string> read = o.text;
+  read.push_back(o.valid);  // or "", which is no file
   for (const std::string& written : {o.output, o.plot})
-    for (const std::string& read : o.text)
-      if (fs::equivalent(written, read, ignored))
+    for (const std::string& path : read)
+      if (fs::equivalent(written, path, ignored))
         cli::usage_error(cli::quoted(written) + " is a text that is read; write elsewhere");
-  if (!o.valid.empty() && fs::equivalent(o.output, o.valid, ignored))
-    cli::usage_error(cli::quoted(o.output) + " is a text that is read; write elsewhere");
   const std::string checkpoint = folder + "/checkpoint";
   if (o.force) {
     fs::remove(checkpoint, ignored);

@@ -56,7 +56,7 @@ result<gguf::document> view(const std::vector<part>& parts) {
 }
 
 /// A folder for models of several files.
-struct folder_of_parts : gguf_test::folder {
+struct folder_of_parts : testing::folder {
   using folder::folder;
   void put(const std::string& name, const bytes& content) const {
     auto sink = gguf::file_sink::create(*this / name);

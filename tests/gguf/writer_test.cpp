@@ -15,8 +15,8 @@
 using namespace bitnet;
 using gguf::array_view;
 using gguf::tensor_type;
-using gguf_test::folder;
 using gguf_test::read_all;
+using testing::folder;
 
 namespace {
 std::vector<std::byte> pattern(std::size_t size, unsigned seed) {

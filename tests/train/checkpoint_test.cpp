@@ -13,7 +13,7 @@
 #include <vector>
 
 using namespace bitnet;
-using train_test::folder;
+using testing::folder;
 
 namespace {
 
@@ -86,13 +86,13 @@ TEST_CASE("six steps are three steps, a kill and three steps, to the bit") {
   {
     auto first = make_trainer(threads);
     take_steps(first, *batches, 3);
-    REQUIRE(train::save_checkpoint(f.file("c"), {first.steps(), "of a test"}, first.state()));
+    REQUIRE(train::save_checkpoint(f / "c", {first.steps(), "of a test"}, first.state()));
     take_steps(first, *batches, 4);  // lost with the kill
   }
   auto second = make_trainer(threads);
   auto anew = train::batch_source::make(train::token_data{tokens}, 4, 16, 2, 0.1F);
   REQUIRE(anew);
-  const auto saved = train::checkpoint::open(f.file("c"));
+  const auto saved = train::checkpoint::open(f / "c");
   REQUIRE(saved);
   CHECK(saved->info().settings == "of a test");
   REQUIRE(saved->restore(second.state()));
@@ -109,7 +109,7 @@ TEST_CASE("six steps are three steps, a kill and three steps, to the bit") {
 TEST_CASE("a checkpoint replaces the one before, and an unfinished one does not") {
   const folder f{"bitnet_checkpoint_replace"};
   two_arrays x;
-  const std::string path = f.file("c");
+  const std::string path = f / "c";
   REQUIRE(train::save_checkpoint(path, {1, "one"}, x.list()));
   x.a[1] = 20;
   REQUIRE(train::save_checkpoint(path, {2, "two"}, x.list()));
@@ -132,9 +132,9 @@ TEST_CASE("a checkpoint replaces the one before, and an unfinished one does not"
 TEST_CASE("damaged checkpoints are errors") {
   const folder f{"bitnet_checkpoint_damage"};
   two_arrays x;
-  REQUIRE(train::save_checkpoint(f.file("good"), {7, "settings"}, x.list()));
-  const auto good = read(f.file("good"));
-  const std::string path = f.file("bad");
+  REQUIRE(train::save_checkpoint(f / "good", {7, "settings"}, x.list()));
+  const auto good = read(f / "good");
+  const std::string path = f / "bad";
   for (std::size_t size = 0; size < good.size(); ++size) {
     write(path, std::span{good}.first(size));
     CHECK_FALSE(train::checkpoint::open(path));
@@ -159,15 +159,15 @@ TEST_CASE("damaged checkpoints are errors") {
     write(path, bad);
     CHECK_FALSE(train::checkpoint::open(path));
   }
-  CHECK_FALSE(train::checkpoint::open(f.file("absent")));
+  CHECK_FALSE(train::checkpoint::open(f / "absent"));
   CHECK_FALSE(train::checkpoint::open(""));
 }
 
 TEST_CASE("a checkpoint of another model changes nothing") {
   const folder f{"bitnet_checkpoint_other"};
   two_arrays x;
-  REQUIRE(train::save_checkpoint(f.file("c"), {7, ""}, x.list()));
-  const auto c = train::checkpoint::open(f.file("c"));
+  REQUIRE(train::save_checkpoint(f / "c", {7, ""}, x.list()));
+  const auto c = train::checkpoint::open(f / "c");
   REQUIRE(c);
   std::vector<float> a(3), b(2), none;
   CHECK_FALSE(c->restore(std::vector<train::named_array>{{"a", a}, {"b", b}, {"empty", none}}));

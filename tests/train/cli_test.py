@@ -91,7 +91,11 @@ class Train(app.Case):
             self.assertIn("is read", errors)
             self.train("x.gguf", "--plot", path, steps=2, code=2)
             self.train("x.gguf", "--valid", self.text, "-o", path, steps=2, code=2)
-        self.assertEqual(self.text.read_bytes(), before)
+        held = self.folder / "held-out.txt"
+        held.write_bytes(before)
+        _, _, errors = self.train("x.gguf", "--valid", held, "--plot", held, steps=2, code=2)
+        self.assertIn("is read", errors)
+        self.assertEqual((self.text.read_bytes(), held.read_bytes()), (before, before))
         path = self.folder / "model.gguf"
         path.write_bytes(b"precious")
         for options in ((), ("--resume",)):

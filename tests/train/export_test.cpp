@@ -9,20 +9,29 @@
 using namespace bitnet;
 using quant::format_id;
 
-TEST_CASE("what cannot be written is an error") {
-  auto bpe = train::bpe_trainer::make({.size = 270});
-  REQUIRE(bpe);
-  bpe->add("hello hello world world world");
-  const auto vocabulary = bpe->train();
-  REQUIRE(vocabulary);
+namespace {
+
+nn::hparams small_shape(std::size_t vocab) {
   nn::hparams h;
   h.dim = 256;
   h.layers = 1;
   h.heads = h.kv_heads = 4;
   h.head_dim = 64;
   h.ffn = 256;
-  h.vocab = vocabulary->tokens.size();
+  h.vocab = vocab;
   h.context = 16;
+  return h;
+}
+
+}  // namespace
+
+TEST_CASE("what cannot be written is an error") {
+  auto bpe = train::bpe_trainer::make({.size = 270});
+  REQUIRE(bpe);
+  bpe->add("hello hello world world world");
+  const auto vocabulary = bpe->train();
+  REQUIRE(vocabulary);
+  const nn::hparams h = small_shape(vocabulary->tokens.size());
   serial_executor threads;
   const auto m =
       train::model::make(train::configured<float>(train::architecture::bitnet_b158, h,
@@ -45,14 +54,7 @@ TEST_CASE("what cannot be written is an error") {
 }
 
 TEST_CASE("what a format cannot say of the trained weights is known") {
-  nn::hparams h;
-  h.dim = 256;
-  h.layers = 1;
-  h.heads = h.kv_heads = 4;
-  h.head_dim = 64;
-  h.ffn = 256;
-  h.vocab = 32;
-  h.context = 16;
+  const nn::hparams h = small_shape(32);
   serial_executor threads;
   const auto error_of = [&](const train::weight_rounding<float>& weights, format_id id) {
     const auto m = train::model::make(

@@ -9,7 +9,7 @@
 #include <string>
 #include <system_error>
 
-namespace gguf_test {
+namespace testing {
 
 struct folder {
   explicit folder(const char* name) {
@@ -34,4 +34,4 @@ struct folder {
   std::error_code ec;
 };
 
-}  // namespace gguf_test
+}  // namespace testing
