@@ -2,7 +2,8 @@
 // AVX-512 VNNI: a line of codes times four activations each, added to 16 sums, in one instruction.
 #pragma once
 
-#include <bitnet/kernels/x86/avx512_tiled.hpp>
+#include <bitnet/kernels/x86/avx512_vnni_gated.hpp>
+#include <bitnet/kernels/x86/avx512_vnni_nonzero.hpp>
 
 BITNET_NAMESPACE_BEGIN
 BITNET_REGION_BEGIN_AVX512_VNNI
@@ -106,13 +107,6 @@ struct dots {
     }
   };
 };
-
-/// Nothing is unpacked beforehand.
-template <quant::encoding>
-inline std::size_t block_all(const quant::tiled_view&, const quant::quantized_rows&,
-                             matrix_view<float>, std::size_t, std::size_t) noexcept {
-  return 0;
-}
 
 #include <bitnet/kernels/body/tiled.inc>
 
