@@ -16,6 +16,9 @@ TEST_CASE("emulated gemm_tiled equals exact sums for every encoding and shape") 
   REQUIRE(runnable_tables().size() == 6);
   check_tiled_shapes();
 }
+TEST_CASE("emulated gemm_tiled gives the same bits however tiles are read") {
+  check_reading_orders();
+}
 TEST_CASE("emulated tabulate gives the sums' digits") { check_tabulate(); }
 TEST_CASE("emulated gemm_tiled does not overflow for extreme codes") { check_tiled_extremes(2560); }
 TEST_CASE("emulated gemm_tiled gives the same bits for any number of tokens") {

@@ -15,7 +15,7 @@
 #include <bitnet/kernels/scalar.hpp>
 
 #include <algorithm>
-#include <bit>
+#include <utility>
 
 BITNET_NAMESPACE_BEGIN
 namespace kernels {
@@ -117,38 +117,47 @@ inline tag gemm_gated(tag self, const quant::tiled_view& w, const quant::quantiz
   return self;
 }
 
+/// The values of the fours in list.place[first .. last), which have this mask, behind `to`; returns
+/// their end. row[r] is where row r has the block's columns.
+template <unsigned mask>
+inline auto copy_fours(const quant::nonzero_block& list, const std::int8_t* const* row,
+                       std::int8_t (*to)[4]) noexcept {
+  for (std::size_t p = list.end[mask - 1]; p < list.end[mask]; ++p)
+    for (std::size_t r = 0; r < quant::nonzero_block::rows; ++r)
+      if ((mask >> r & 1U) != 0) std::memcpy(*to++, row[r] + 4 * std::size_t{list.place[p]}, 4);
+  return to;
+}
+
 /// The definition of quantized_rows::nonzero.
 inline tag list_nonzero(tag self, const quant::quantized_rows& x, std::size_t quad) noexcept {
   using quant::nonzero_block;
   const std::size_t first = quad * nonzero_block::rows;
   const std::size_t rows = std::min(nonzero_block::rows, x.rows - first);
-  const std::int8_t* const values = x.values + first * x.padded();
   for (std::size_t b = 0; b < x.nonzero_blocks(); ++b) {
     nonzero_block& list = x.nonzero[quad * x.nonzero_blocks() + b];
     const std::size_t column = b * nonzero_block::columns;
     const std::size_t fours = std::min(nonzero_block::columns, x.padded() - column) / 4;
-    const auto four_of = [&](std::size_t r, std::size_t i) {
-      return values + r * x.padded() + column + 4 * i;
-    };
+    const std::int8_t* row[nonzero_block::rows] = {};
     std::uint8_t mask[nonzero_block::fours] = {}, next[nonzero_block::masks + 1] = {};
-    for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t r = 0; r < rows; ++r) {
+      row[r] = x.values + (first + r) * x.padded() + column;
       for (std::size_t i = 0; i < fours; ++i) {
         std::uint32_t four;
-        std::memcpy(&four, four_of(r, i), sizeof four);
+        std::memcpy(&four, row[r] + 4 * i, sizeof four);
         mask[i] = static_cast<std::uint8_t>(mask[i] | static_cast<unsigned>(four != 0) << r);
       }
+    }
     for (const std::uint8_t m : mask) ++next[m + 1];
     for (std::size_t m = 0; m < nonzero_block::masks; ++m)
       list.end[m] = next[m + 1] = static_cast<std::uint8_t>(next[m + 1] + next[m]);
     for (std::size_t i = 0; i < nonzero_block::fours; ++i)
       list.place[next[mask[i]]++] = static_cast<std::uint8_t>(i);
-    std::size_t used = 0;
-    for (unsigned m = 1; m < nonzero_block::masks; ++m)
-      for (std::size_t p = list.end[m - 1]; p < list.end[m]; ++p)
-        for (unsigned left = m; left != 0; left &= left - 1)
-          std::memcpy(list.values[used++],
-                      four_of(static_cast<std::size_t>(std::countr_zero(left)), list.place[p]), 4);
-    list.used = static_cast<std::uint16_t>(used);
+    auto* to = list.values;
+    [&]<std::size_t... m>(std::index_sequence<m...>) {
+      ((to = copy_fours<m + 1>(list, row, to)), ...);
+    }
+    (std::make_index_sequence<nonzero_block::masks - 1>{});
+    list.used = static_cast<std::uint16_t>(to - list.values);
   }
   return self;
 }

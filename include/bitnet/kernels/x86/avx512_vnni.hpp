@@ -18,7 +18,8 @@ using tag = isa::avx512_vnni;
 struct dots {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
-  static constexpr std::size_t streams = 1, lines_in_turn = 20;
+  static constexpr bool reads_apart = false;
+  static constexpr std::size_t lines_in_turn = 20;
   static constexpr std::size_t most_tokens = 8, most_tokens_in_blocks = 6;
   static constexpr bool multiplies_bits = true;
 
