@@ -160,7 +160,8 @@ struct blocks {
 /// Products with binary weights, looked up; see body/lookup.inc. Digits are added for two of the
 /// eight half bytes of a row.
 struct lookup {
-  static constexpr std::size_t streams = 4, streams_if_long = streams;
+  static constexpr std::size_t in_line = 2, apart = 4;
+  static constexpr bool reads_apart = true;
   struct indices {
     __m512i low, high;
   };

@@ -2,7 +2,8 @@
 // AVX-512 VNNI: a line of codes times four activations each, added to 16 sums, in one instruction.
 #pragma once
 
-#include <bitnet/kernels/x86/avx512_tiled.hpp>
+#include <bitnet/kernels/x86/avx512_vnni_gated.hpp>
+#include <bitnet/kernels/x86/avx512_vnni_nonzero.hpp>
 
 BITNET_NAMESPACE_BEGIN
 BITNET_REGION_BEGIN_AVX512_VNNI
@@ -17,7 +18,8 @@ using tag = isa::avx512_vnni;
 struct dots {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
-  static constexpr std::size_t streams = 1, lines_in_turn = 20;
+  static constexpr bool reads_apart = false;
+  static constexpr std::size_t lines_in_turn = 20;
   template <quant::encoding E>
   static constexpr std::size_t most_tokens = E == quant::encoding::binary ? 7 : 8;
   template <quant::encoding E>
@@ -108,13 +110,6 @@ struct dots {
     }
   };
 };
-
-/// Nothing is unpacked beforehand.
-template <quant::encoding>
-inline std::size_t block_all(const quant::tiled_view&, const quant::quantized_rows&,
-                             matrix_view<float>, std::size_t, std::size_t) noexcept {
-  return 0;
-}
 
 #include <bitnet/kernels/body/tiled.inc>
 
