@@ -267,7 +267,7 @@ TEST_CASE("states of a batch that want the same rows, others, or some of both") 
         CHECK(h.agrees(states, count));
         CHECK(h.agrees(states, count, pool));
       }
-      for (const std::size_t items : {1U, 7U, 1000U}) CHECK(h.agrees(states, 2, pool, items));
+      for (const std::size_t items : {7U, 1000U}) CHECK(h.agrees(states, 2, pool, items));
     };
     check(alike(8, 2, 0.0F));
     check(alike(8, 2, 0.01F));
