@@ -36,9 +36,9 @@ struct i16x32 {
   std::int16_t v[32];
 };
 
-inline constexpr std::size_t decode_rows = 2;   ///< rows of a dense matrix side by side, 1 token
-inline constexpr std::size_t prefill_rows = 2;  ///< rows and tokens of a dense block
-inline constexpr std::size_t prefill_tokens = 2;
+inline constexpr std::size_t decode_rows = 1;   ///< rows of a dense matrix side by side, 1 token
+inline constexpr std::size_t prefill_rows = 1;  ///< rows and tokens of a dense block
+inline constexpr std::size_t prefill_tokens = 1;
 inline constexpr std::size_t panels_of_four = 1;  ///< panels side by side for 4 vectors,
 inline constexpr std::size_t panels_of_two = 2;   ///< and for 2 (panels.inc)
 

@@ -21,9 +21,9 @@ struct dots {
   static constexpr bool reads_apart = false;
   static constexpr std::size_t lines_in_turn = 20;
   template <quant::encoding E>
-  static constexpr std::size_t most_tokens = E == quant::encoding::binary ? 7 : 8;
+  static constexpr std::size_t most_tokens = E == quant::encoding::binary ? 6 : 8;
   template <quant::encoding E>
-  static constexpr std::size_t most_tokens_in_blocks = E == quant::encoding::int8 ? 8 : 7;
+  static constexpr std::size_t most_tokens_in_blocks = E == quant::encoding::int8 ? 8 : 6;
   static constexpr bool multiplies_bits = true;
 
   /// Few tokens take several chains of sums, to hide the latency of one dot product after another.
