@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The screened head gives the tokens and bits that sorting all logits gives, whatever the weights.
+#include <bitnet/core/thread_pool.hpp>
 #include <bitnet/nn/output_head.hpp>
 #include <bitnet/quant/any.hpp>
 
@@ -80,15 +81,31 @@ struct head_under_test {
 
   /// Compares best(count) with sorted logits for each row; true if all agree to the bit.
   bool agrees(const std::vector<float>& states, std::size_t count) const {
+    bitnet::serial_executor serial;
+    return agrees(states, count, serial);
+  }
+  bool agrees(const std::vector<float>& states, std::size_t count, bitnet::executor_ref threads,
+              std::size_t items_in_slice = 0) const {
     const std::size_t rows = states.size() / dim;
     auto memory = bitnet::aligned_buffer<std::byte>::make(16U << 20, "scratch");
-    bitnet::arena scratch{memory->span()};
     const nn::hparams shape;
-    bitnet::serial_executor serial;
-    nn::context<> c{nn::dynamic_kernels{}, serial, scratch, shape, {}};
     const nn::activations x{const_cast<float*>(states.data()), rows, dim};
     std::vector<scored_token> found(rows * count, {0.0F, -7});
-    head.best(c, x, {found.data(), rows, count});
+    nn::step_progress progress;
+    nn::step_costs costs;
+    for (bool stopped = true; stopped;) {  // in slices, or in one go
+      auto budget = items_in_slice == 0 ? nn::step_budget::unlimited()
+                                        : nn::step_budget::work(items_in_slice);
+      nn::step_control control{budget, nullptr, progress, costs};
+      control.start(rows, nn::step_control::head_place);
+      bitnet::arena scratch{memory->span()};
+      nn::context<> c{nn::dynamic_kernels{}, threads, scratch, shape, {}};
+      if (items_in_slice != 0) c.control = &control;
+      head.best(c, x, {found.data(), rows, count});
+      stopped = control.stopped();
+    }
+    bitnet::arena scratch{memory->span()};
+    nn::context<> c{nn::dynamic_kernels{}, threads, scratch, shape, {}};
     const auto all = head.logits(c, x);
     for (std::size_t r = 0; r < rows; ++r) {
       std::vector<scored_token> sorted;
@@ -114,6 +131,49 @@ std::vector<float> normal(std::size_t n, unsigned seed, float size = 1.0F) {
   std::vector<float> v(n);
   for (float& x : v) x = d(engine);
   return v;
+}
+
+/// The states of a batch one after the other.
+std::vector<float> batch(std::initializer_list<std::vector<float>> states) {
+  std::vector<float> all;
+  for (const auto& s : states) all.insert(all.end(), s.begin(), s.end());
+  return all;
+}
+
+/// States that differ from each other by little, so that they want the same rows and a few others.
+std::vector<float> alike(std::size_t count, unsigned seed, float by) {
+  const auto x = normal(dim, seed);
+  auto all = normal(count * dim, seed + 1, by);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] += x[i % dim];
+  return all;
+}
+
+/// Kernels that count what is multiplied: rows of F16 matrices, times the states of each.
+std::size_t rows_read, products;
+bitnet::kernels::kernel_table counting() {
+  auto table = bitnet::kernels::best_table();
+  table.gemm_f16 = [](bitnet::quant::packed_rows w, bitnet::matrix_view<const float> x,
+                      bitnet::matrix_view<float> y, std::size_t first, std::size_t last) noexcept {
+    rows_read += last - first;
+    products += (last - first) * x.rows;
+    bitnet::kernels::best_table().gemm_f16(w, x, y, first, last);
+  };
+  return table;
+}
+
+/// Rows read and products made for the `count` best tokens of states.
+void count_products(const nn::output_head& head, const std::vector<float>& states,
+                    std::size_t count) {
+  rows_read = products = 0;
+  const auto table = counting();
+  auto memory = bitnet::aligned_buffer<std::byte>::make(16U << 20, "scratch");
+  bitnet::arena scratch{memory->span()};
+  const nn::hparams shape;
+  bitnet::serial_executor serial;
+  nn::context<> c{nn::dynamic_kernels{table}, serial, scratch, shape, {}};
+  const std::size_t rows = states.size() / dim;
+  std::vector<scored_token> found(rows * count);
+  head.best(c, {const_cast<float*>(states.data()), rows, dim}, {found.data(), rows, count});
 }
 
 }  // namespace
@@ -191,6 +251,74 @@ TEST_CASE("a race among rows closer than the copy can tell is decided exactly") 
     CHECK(h.agrees(x, 1));
     CHECK(h.agrees(x, 10));
   }
+}
+
+TEST_CASE("states of a batch that want the same rows, others, or some of both") {
+  const auto w = normal(vocab * dim, 1, 0.02F);
+  auto twins = w;
+  for (std::size_t r = 1; r < vocab; r += 2)
+    std::copy_n(w.begin() + static_cast<std::ptrdiff_t>((r - 1) * dim), dim,
+                twins.begin() + static_cast<std::ptrdiff_t>(r * dim));
+  bitnet::thread_pool pool = *bitnet::thread_pool::make({.threads = 3});
+  for (const auto& weights : {w, twins}) {
+    const head_under_test h{weights, weight_storage::f16};
+    const auto check = [&](const std::vector<float>& states) {
+      for (const std::size_t count : {1U, 3U, 40U}) {
+        CHECK(h.agrees(states, count));
+        CHECK(h.agrees(states, count, pool));
+      }
+      for (const std::size_t items : {1U, 7U, 1000U}) CHECK(h.agrees(states, 2, pool, items));
+    };
+    check(alike(8, 2, 0.0F));
+    check(alike(8, 2, 0.01F));
+    check(alike(8, 4, 0.3F));
+    check(normal(8 * dim, 6));
+    // The first and the last want what those between them do not.
+    const auto x = normal(dim, 7);
+    check(batch({x, normal(6 * dim, 8), x}));
+    // A state and its opposite; states of very different sizes.
+    auto opposite = x;
+    for (float& v : opposite) v = -v;
+    check(batch({x, opposite, normal(dim, 9, 1e-3F), normal(dim, 10, 1e4F), normal(dim, 11)}));
+  }
+}
+
+TEST_CASE("one state of a batch that cannot be bounded, or wants too much, spoils no other") {
+  const head_under_test h{normal(vocab * dim, 1, 0.02F), weight_storage::f16};
+  bitnet::thread_pool pool = *bitnet::thread_pool::make({.threads = 2});
+  const auto x = normal(dim, 2), y = normal(dim, 3);
+  auto nan = x, infinite = x;
+  nan[7] = std::numeric_limits<float>::quiet_NaN();
+  infinite[dim - 1] = -std::numeric_limits<float>::infinity();
+  for (const auto& odd : {nan, infinite, normal(dim, 4, 1e30F), normal(dim, 4, 1e-38F),
+                          std::vector<float>(dim, 0.0F)}) {
+    for (const auto& states :
+         {batch({odd, x, y, x, y}), batch({x, y, odd}), batch({x, y, y, x, x, y, x, odd})}) {
+      CHECK(h.agrees(states, 3));
+      CHECK(h.agrees(states, 3, pool, 5));
+    }
+  }
+}
+
+TEST_CASE("a row is read once, and multiplied with the states that want it") {
+  const head_under_test h{normal(vocab * dim, 1, 0.02F), weight_storage::f16};
+  const auto states = normal(8 * dim, 6);
+  std::size_t alone = 0;
+  for (std::size_t r = 0; r < 8; ++r) {
+    const auto first = states.begin() + static_cast<std::ptrdiff_t>(r * dim);
+    count_products(h.head, {first, first + dim}, 1);
+    CHECK(products == rows_read);
+    alone += products;
+  }
+  count_products(h.head, states, 1);
+  CHECK(alone < vocab);  // or the screen is of no use
+  CHECK(rows_read <= alone);
+  CHECK(products < 8 * rows_read);  // only what is sure to be good is multiplied with all
+  count_products(h.head, alike(8, 2, 0.0F), 1);
+  CHECK(products == 8 * rows_read);
+  const auto of_one = rows_read;
+  count_products(h.head, alike(1, 2, 0.0F), 1);
+  CHECK(rows_read == of_one);
 }
 
 TEST_CASE("states and weights without a usable bound go the long way to the same end") {

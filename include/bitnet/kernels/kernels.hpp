@@ -41,6 +41,7 @@ namespace kernels {
   using family::gemm_f16;               \
   using family::gemm_f32;               \
   using family::merge_attention;        \
+  using family::prefetch_row;           \
   using family::quantize;               \
   using family::relu2_mul;              \
   using family::rms_norm;               \
@@ -107,6 +108,7 @@ constexpr void for_each_kernel(Visit visit) {
   BITNET_KERNEL(merge_attention);
   BITNET_KERNEL(widen_f16);
   BITNET_KERNEL(widen_bf16);
+  BITNET_KERNEL(prefetch_row);
   BITNET_KERNEL(sum_squares);
   BITNET_KERNEL(copy_row);
   BITNET_KERNEL(score_bounds);

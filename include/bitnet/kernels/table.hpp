@@ -127,6 +127,8 @@ struct kernel_table {
   /// n half-precision numbers from unaligned memory as floats.
   void (*widen_f16)(const std::byte* x, float* y, std::size_t n) noexcept;
   void (*widen_bf16)(const std::byte* x, float* y, std::size_t n) noexcept;
+  /// Asks for `bytes` bytes, which a product will read soon, to come to the first cache level.
+  void (*prefetch_row)(const std::byte* row, std::size_t bytes) noexcept;
   void (*sum_squares)(const float* x, std::size_t n, float& sum) noexcept;
   /// w[0, n) as codes in [-127, 127] times one scale for each `group` (a multiple of 16) columns;
   /// `codes` has room for a multiple of 16. `lost` is the sum of squares of what w and the copy

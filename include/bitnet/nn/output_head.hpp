@@ -59,6 +59,13 @@ struct output_head {
     best[at] = s;
   }
 
+  /// A row to compute exactly, for all states from the first to the last that want it: one is read
+  /// once, and multiplied with few of them where they want different ones.
+  struct candidate {
+    std::uint32_t row;
+    std::uint32_t first, last;  ///< states [first, last)
+  };
+
   /// Rows to compute exactly: first some that are sure to be good, whose exact scores tell what the
   /// others have to reach, then those that may reach it. None are found if the state cannot be
   /// bounded or if they are many.
@@ -75,6 +82,7 @@ struct output_head {
     std::span<const float> lower, upper;  ///< bounds on the best of each 16
     head_screen::factors factors;
     float threshold;  ///< a score that as many rows as are asked for are sure to reach
+    bool bounded;     ///< there is one
   };
 
   /// The same by the screen: scores from the copy, then exact ones of the rows that may matter.
@@ -91,8 +99,7 @@ struct output_head {
     auto lower = c.make(state.rows, tiles), upper = c.make(state.rows, tiles);
     auto lost = c.make(state.rows, state.cols);
     const std::span<known_scores> known{c.template take<known_scores>(state.rows), state.rows};
-    auto* const ids = c.template take<std::size_t>(room);
-    auto* const spare = c.template take<float>(tiles);
+    const std::span<candidate> rows{c.template take<candidate>(room), room};
     const auto in = detail::prepare(c, state, full);
     auto q = in.two_planes;  // the first plane is what a single one would be
     q.rows = state.rows;
@@ -103,10 +110,13 @@ struct output_head {
       c.kernels().sum_squares(state.row(r), state.cols, x);
       kernels::rounding_error(state.row(r), q, r, lost.row(r));
       c.kernels().sum_squares(lost.row(r), state.cols, d);
-      known[r] = {rough[r], lower[r], upper[r],
+      known[r] = {rough[r],
+                  lower[r],
+                  upper[r],
                   head_screen::bound(head_screen::length(x, state.cols),
                                      head_screen::length(d, state.cols), state.cols),
-                  nobody.logit};
+                  nobody.logit,
+                  false};
     });
     c.pieces(tiles, [&](std::size_t first, std::size_t last, std::size_t) {
       c.kernels().gemm_tiled(copy, q, rough, first, last);
@@ -118,53 +128,107 @@ struct output_head {
                                   known[r].factors.of_magnitude, lower.row(r) + first,
                                   upper.row(r) + first, end - row});
     });
-    const auto compute = [&](std::size_t from, std::size_t to) {
-      const std::size_t unit = w.storage == weight_storage::tiled ? quant::tile_rows : 1;
-      c.pieces(to - from, [&](std::size_t first, std::size_t last, std::size_t) {
-        for (std::size_t i = from + first; i < from + last; ++i) {
-          const std::size_t row = ids[i] / unit * unit;
-          if (i != from && ids[i - 1] / unit * unit == row) continue;  // with the one before it
-          detail::multiply_rows(c, full, in, exact, row, std::min(row + unit, w.rows), {});
-        }
-      });
-      c.each_row(state.rows, [&](std::size_t r) {
-        for (std::size_t i = from; i < to; ++i)
-          offer(out[r], {exact.row(r)[ids[i]], static_cast<token>(ids[i])});
-      });
-    };
+    c.each_row(state.rows, [&](std::size_t r) { find_threshold(known[r], exact[r], out.cols); });
     c.once([&] {
       list.found = false;
-      list.bounded = find_sure(known, out.cols, {spare, tiles}, {ids, room}, list);
+      list.bounded = find_sure(known, rows, list);
     });
     if (c.skipping() || !list.bounded) return;
-    compute(0, list.sure);
+    compute(c, in, rows.first(list.sure), exact, out);
     c.once([&] {
       for (std::size_t r = 0; r < state.rows; ++r)
         if (const scored_token& last = out[r].back(); last.id >= 0)
           known[r].threshold = std::max(known[r].threshold, last.logit);
-      list.found = find_others(known, {ids, room}, list);
+      list.found = find_others(known, rows, list);
       // What was offered is offered again by whoever computes all scores instead.
       for (std::size_t r = 0; r < out.rows && !list.found; ++r)
         std::fill(out[r].begin(), out[r].end(), nobody);
     });
     if (c.skipping() || !list.found) return;
-    compute(list.sure, list.count);
+    compute(c, in, rows.subspan(list.sure, list.count - list.sure), exact, out);
   }
 
-  /// Lists, in order and from ids[list.sure] on, the rows that some state has `wanted`: `may` says
-  /// of 16 rows that one of them may be. False if there is no room for them.
+  /// Exact scores of the listed rows, and what is better for it in `out`.
+  template <class C>
+  void compute(C& c, const detail::layer_input& in, std::span<const candidate> rows,
+               activations exact, matrix_view<scored_token> out) const {
+    const weight_matrix& w = full.weight;
+    c.pieces(rows.size(), [&](std::size_t first, std::size_t last, std::size_t) {
+      const auto mine = rows.subspan(first, last - first);
+      if (w.storage == weight_storage::tiled) {
+        multiply_tiles(c, in, mine, exact);
+      } else {
+        multiply_each(c, in, mine, exact);
+      }
+    });
+    c.each_row(out.rows, [&](std::size_t r) {
+      for (const candidate& k : rows)
+        if (k.first <= r && r < k.last)
+          offer(out[r], {exact.row(r)[k.row], static_cast<token>(k.row)});
+    });
+  }
+
+  /// Tiles of the listed rows times all states.
+  template <class C>
+  void multiply_tiles(const C& c, const detail::layer_input& in, std::span<const candidate> rows,
+                      activations exact) const {
+    std::size_t done = 0;
+    for (const candidate& k : rows) {
+      const std::size_t row = k.row / quant::tile_rows * quant::tile_rows;
+      if (row < done) continue;  // with the one before it
+      done = row + quant::tile_rows;
+      detail::multiply_rows(c, full, in, exact, row, std::min(done, full.weight.rows), {});
+    }
+  }
+
+  /// The listed rows of a float matrix times the states that want them. They lie apart, so that
+  /// nobody but the list sees them coming.
+  template <class C>
+  void multiply_each(const C& c, const detail::layer_input& in, std::span<const candidate> rows,
+                     activations exact) const {
+    const weight_matrix& w = full.weight;
+    constexpr std::size_t ahead = 2;
+    const auto prefetch = [&](std::size_t i) {
+      const std::size_t bytes = detail::row_bytes(w);
+      if (i < rows.size()) c.kernels().prefetch_row(w.bytes.data + rows[i].row * bytes, bytes);
+    };
+    for (std::size_t i = 0; i < ahead; ++i) prefetch(i);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto [row, first, last] = rows[i];
+      prefetch(i + ahead);
+      detail::layer_input some;
+      some.exact = in.exact.slice(first, last - first);
+      detail::multiply_rows(c, full, some, exact.slice(first, last - first), row, row + 1, {});
+    }
+  }
+
+  /// Lists, in order and from rows[list.sure] on, the rows that some state has `wanted` and that
+  /// are not before it: `may` says of 16 rows that one of them may be. False if there is no room.
   template <class May, class Wanted>
-  [[nodiscard]] bool collect(std::span<const known_scores> known, std::span<std::size_t> ids,
+  [[nodiscard]] bool collect(std::span<const known_scores> known, std::span<candidate> rows,
                              shortlist& list, May may, Wanted wanted) const noexcept {
+    std::size_t next_sure = 0;
     list.count = list.sure;
     for (std::size_t tile = 0; tile < known[0].lower.size(); ++tile) {
       if (std::none_of(known.begin(), known.end(), [&](auto& k) { return may(k, tile); })) continue;
-      const std::size_t end = std::min((tile + 1) * quant::tile_rows, full.weight.rows);
-      for (std::size_t i = tile * quant::tile_rows; i < end; ++i) {
-        if (std::none_of(known.begin(), known.end(), [&](auto& k) { return wanted(k, i); }))
-          continue;
-        if (list.count == ids.size()) return false;
-        ids[list.count++] = i;
+      const std::size_t from = tile * quant::tile_rows;
+      const std::size_t n = std::min(quant::tile_rows, full.weight.rows - from);
+      candidate found[quant::tile_rows] = {};
+      for (std::size_t s = 0; s < known.size(); ++s) {
+        if (!may(known[s], tile)) continue;
+        for (std::size_t i = 0; i < n; ++i) {
+          if (!wanted(known[s], from + i)) continue;
+          if (found[i].last == 0) found[i].first = static_cast<std::uint32_t>(s);
+          found[i].last = static_cast<std::uint32_t>(s + 1);
+        }
+      }
+      for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t row = from + i;
+        while (next_sure < list.sure && rows[next_sure].row < row) ++next_sure;
+        const bool listed = next_sure < list.sure && rows[next_sure].row == row;
+        if (found[i].last == 0 || listed) continue;
+        if (list.count == rows.size()) return false;
+        rows[list.count++] = {static_cast<std::uint32_t>(row), found[i].first, found[i].last};
       }
     }
     return true;
@@ -177,47 +241,50 @@ struct output_head {
            1.0001F;
   }
 
-  /// Lists rows that are sure to reach the threshold of a state, which becomes one that `best` rows
-  /// do reach.
-  [[nodiscard]] bool find_sure(std::span<known_scores> known, std::size_t best,
-                               std::span<float> spare, std::span<std::size_t> ids,
+  /// A threshold that `best` rows are sure to reach, if the state can be bounded. `spare` has room
+  /// for `best` numbers.
+  static void find_threshold(known_scores& state, std::span<float> spare,
+                             std::size_t best) noexcept {
+    const std::span<const float> lower = state.lower;
+    // A screen from a file may hold anything; NaN would put sorting out of order.
+    state.bounded = state.factors.of_error < 1e15F && state.factors.of_magnitude < 1e15F &&
+                    best <= lower.size() &&
+                    std::none_of(lower.begin(), lower.end(), [](float x) { return std::isnan(x); });
+    if (!state.bounded) return;
+    // The k-th largest of the bounds on 16 rows is at most that of the rows', so none is lost.
+    const auto end = spare.begin() + static_cast<std::ptrdiff_t>(best);
+    std::partial_sort_copy(lower.begin(), lower.end(), spare.begin(), end, std::greater<>{});
+    state.threshold = *(end - 1);
+  }
+
+  /// Lists rows that are sure to reach the threshold of a state, for all of them.
+  [[nodiscard]] bool find_sure(std::span<const known_scores> known, std::span<candidate> rows,
                                shortlist& list) const noexcept {
     list.sure = 0;
-    for (known_scores& state : known) {
-      if (!(state.factors.of_error < 1e15F && state.factors.of_magnitude < 1e15F)) return false;
-      // A screen from a file may hold anything; NaN would put sorting out of order.
-      if (std::any_of(state.lower.begin(), state.lower.end(),
-                      [](float x) { return std::isnan(x); }))
-        return false;
-      // The k-th largest of the bounds on 16 rows is at most that of the rows', so none is lost.
-      if (best > spare.size()) return false;
-      std::copy(state.lower.begin(), state.lower.end(), spare.begin());
-      const auto kth = spare.begin() + static_cast<std::ptrdiff_t>(best - 1);
-      std::nth_element(spare.begin(), kth, spare.end(), std::greater<>{});
-      state.threshold = *kth;
-    }
+    if (!std::all_of(known.begin(), known.end(), [](auto& k) { return k.bounded; })) return false;
     const bool fits = collect(
-        known, ids, list,
+        known, rows, list,
         [](const known_scores& k, std::size_t tile) { return k.lower[tile] >= k.threshold; },
         [&](const known_scores& k, std::size_t i) {
           // A little less than the margin, which the threshold rounds in another way.
           return k.rough[i] - 0.999F * margin(k, i) >= k.threshold;
         });
     list.sure = list.count;
+    for (candidate& k : rows.first(list.sure)) {
+      k.first = 0;
+      k.last = static_cast<std::uint32_t>(known.size());
+    }
     return fits;
   }
 
   /// Lists, behind those that are sure, all others that may reach the threshold of a state.
-  [[nodiscard]] bool find_others(std::span<const known_scores> known, std::span<std::size_t> ids,
+  [[nodiscard]] bool find_others(std::span<const known_scores> known, std::span<candidate> rows,
                                  shortlist& list) const noexcept {
-    const std::size_t* next = ids.data();
-    const std::size_t* const sure = next + list.sure;
     return collect(
-        known, ids, list,
+        known, rows, list,
         [](const known_scores& k, std::size_t tile) { return k.upper[tile] >= k.threshold; },
         [&](const known_scores& k, std::size_t i) {
-          next = std::lower_bound(next, sure, i);
-          return (next == sure || *next != i) && !(k.rough[i] + margin(k, i) < k.threshold);
+          return !(k.rough[i] + margin(k, i) < k.threshold);
         });
   }
 };
