@@ -127,10 +127,8 @@ struct dot_rows : pair_rows {
 };
 
 inline panel_product choose_product(quant::kv_type type, std::size_t vectors) noexcept {
-  if (type != quant::kv_type::q8) return on_avx512::choose_product(type, vectors);
-  return vectors <= 2
-             ? panel_product{2, panels_of_two, &multiply_panels<dot_rows, 2, panels_of_two>}
-             : panel_product{4, panels_of_four, &multiply_panels<dot_rows, 4, panels_of_four>};
+  return type == quant::kv_type::q8 ? product_of<dot_rows>(vectors)
+                                    : on_avx512::choose_product(type, vectors);
 }
 
 inline tag attend(tag self, const attention_task& task) noexcept {
