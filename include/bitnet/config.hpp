@@ -107,9 +107,11 @@ static_assert(sizeof(void*) == (BITNET_ARCH_WASM32 ? 4 : 8) && CHAR_BIT == 8,
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define BITNET_INLINE __forceinline
+#define BITNET_NOINLINE __declspec(noinline)
 #define BITNET_RESTRICT __restrict
 #else
 #define BITNET_INLINE inline __attribute__((always_inline))
+#define BITNET_NOINLINE __attribute__((noinline))
 #define BITNET_RESTRICT __restrict__
 #endif
 

@@ -10,15 +10,25 @@
 #include "kernels/float_checks.hpp"
 #include "kernels/screen_checks.hpp"
 #include "kernels/tiled_checks.hpp"
+#include "kernels/zeros_checks.hpp"
 
 TEST_CASE("emulated gemm_tiled equals exact sums for every encoding and shape") {
   REQUIRE(runnable_tables().size() == 6);
   check_tiled_shapes();
 }
+TEST_CASE("emulated gemm_tiled gives the same bits however tiles are read") {
+  check_reading_orders();
+}
 TEST_CASE("emulated tabulate gives the sums' digits") { check_tabulate(); }
 TEST_CASE("emulated gemm_tiled does not overflow for extreme codes") { check_tiled_extremes(2560); }
 TEST_CASE("emulated gemm_tiled gives the same bits for any number of tokens") {
   check_tiled_batches();
+}
+TEST_CASE("emulated products that leave out zeros give the same bits") {
+  check_nonzero_lists();
+  check_nonzero_products();
+  check_gated_products();
+  check_gated_specials();
 }
 TEST_CASE("emulated float kernels give the scalar bits") {
   check_vectors();

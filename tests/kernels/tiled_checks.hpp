@@ -39,10 +39,14 @@ inline std::vector<float> tiled_oracle(const test_matrix& m, const test_rows& x)
   return y;
 }
 
-inline std::vector<float> run_tiled(const kernel_table& k, const test_matrix& m,
-                                    const test_rows& x) {
+using bitnet::quant::reading;
+
+inline std::vector<float> run_tiled(const kernel_table& k, const test_matrix& m, const test_rows& x,
+                                    reading order = reading::by_family) {
   std::vector<float> y(x.view.rows * m.rows, -7.0F);
-  k.gemm_tiled(m.view(), x.view, {y.data(), x.view.rows, m.rows}, 0, m.view().tiles());
+  bitnet::quant::tiled_view w = m.view();
+  w.order = order;
+  k.gemm_tiled(w, x.view, {y.data(), x.view.rows, m.rows}, 0, w.tiles());
   return y;
 }
 
@@ -135,6 +139,28 @@ inline void check_tabulate() {
       CHECK(x.sums == expected);
     }
   }
+}
+
+/// One token gives the same bits however tiles are read.
+inline void check_reading_orders() {
+  generator g{6};
+  for (const encoding e : all_encodings)
+    for (const bool blocks : {false, true})
+      for (const std::size_t rows : {16U, 90U, 200U})
+        for (const std::size_t cols :
+             {288U, 3200U}) {  // signed sums of these leave the first cache
+          const test_matrix m = make_matrix(
+              g, {rows, cols, blocks ? 32U : bitnet::round_up(cols, 64), e, false, blocks});
+          test_rows x{1, cols, blocks};
+          x.fill(g, [&](std::size_t, std::size_t) { return static_cast<int>(g.below(255)) - 127; });
+          const std::vector<float> expected = run_tiled(scalar_table(), m, x);
+          for (const kernel_table* k : runnable_tables())
+            for (const reading order : {reading::by_family, reading::in_line, reading::apart}) {
+              CAPTURE(std::string{k->isa});
+              CAPTURE(static_cast<int>(order));
+              CHECK(differences(run_tiled(*k, m, x, order), expected) == 0);
+            }
+        }
 }
 
 /// Any number of tokens gives what each gives alone, and any split of the tiles the same.

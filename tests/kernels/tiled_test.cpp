@@ -4,6 +4,8 @@
 
 TEST_CASE("gemm_tiled equals exact sums for every encoding and shape") { check_tiled_shapes(); }
 
+TEST_CASE("gemm_tiled gives the same bits however tiles are read") { check_reading_orders(); }
+
 TEST_CASE("tabulate gives both digits of every signed sum") { check_tabulate(); }
 
 TEST_CASE("gemm_tiled does not overflow for extreme codes and long rows") {

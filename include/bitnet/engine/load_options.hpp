@@ -31,6 +31,10 @@ struct load_options {
   /// tokens are found without reading all of it: session::best gives the same tokens either way,
   /// sooner with it.
   bool screen_head = true;
+  /// Try while loading how this machine reads matrices of large models fastest: some 6 ms of
+  /// reading on one thread. Off, kernels read as they were measured to do best elsewhere. Never
+  /// changes a result.
+  bool find_read_order = true;
   /// Where the large blocks of the model come from: tiles, converted weights, the head's screen,
   /// and what is needed for a while when loading. The provider must outlive the model and is called
   /// by the loading thread, and by the one that destroys the model.

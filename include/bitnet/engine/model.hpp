@@ -4,6 +4,7 @@
 
 #include <bitnet/engine/fingerprint.hpp>
 #include <bitnet/engine/hparams.hpp>
+#include <bitnet/engine/read_order.hpp>
 #include <bitnet/engine/tensors.hpp>
 #include <bitnet/models/architecture.hpp>
 
@@ -72,6 +73,7 @@ class model {
     BITNET_CHECK(m.bind(m.document_, threads, real, real_run));
     m.document_.close_readers();
     m.report(threads.concurrency(), options.log);
+    if (options.find_read_order) m.find_read_order(threads, options.log);
     return m;
   }
 
@@ -141,6 +143,14 @@ class model {
                              std::to_string(plan_.weights) + " bytes repacked or copied, " +
                              std::to_string(plan_.in_place) + " in place; at most " +
                              std::to_string(plan_.loading) + " while loading");
+  }
+
+  void find_read_order(executor_ref threads, log_sink log) {
+    detail::read_order_finder finder;
+    for (auto& block : decoder_.blocks) block.tensors(finder, decoder_.shape);
+    finder("output", decoder_.head.full, 0, 0);
+    finder.add(decoder_.head.screen.tiles, false);
+    finder.run(*kernels_, threads, log);
   }
 
   /// Binds every tensor of a document with the shape that was read from it.

@@ -56,7 +56,9 @@ namespace kernels {
   using family::widen_f16
 
 BITNET_FLOAT_KERNELS_OF(on_scalar);
+using on_scalar::gemm_gated;
 using on_scalar::gemm_tiled;
+using on_scalar::list_nonzero;
 using on_scalar::tabulate;
 #if BITNET_ARCH_X86_64
 BITNET_FLOAT_KERNELS_OF(on_avx2);
@@ -67,6 +69,7 @@ using on_avx2::vnni::gemm_tiled;
 using on_avx512::gemm_tiled;
 using on_avx512::vbmi::gemm_tiled;
 using on_avx512::vnni::attend;
+using on_avx512::vnni::gemm_gated;
 using on_avx512::vnni::gemm_tiled;
 #elif BITNET_ARCH_AARCH64
 BITNET_FLOAT_KERNELS_OF(on_neon);
@@ -85,6 +88,8 @@ constexpr void for_each_kernel(Visit visit) {
   visit(std::string_view{#name}, &kernel_table::name, \
         [](auto tag, auto&&... a) { return name(tag, a...); })
   BITNET_KERNEL(gemm_tiled);
+  BITNET_KERNEL(gemm_gated);
+  BITNET_KERNEL(list_nonzero);
   BITNET_KERNEL(quantize);
   BITNET_KERNEL(tabulate);
   BITNET_KERNEL(gemm_f32);
@@ -126,7 +131,10 @@ template <isa::tag I>
   table.isa = I::name;
   for_each_kernel([&](std::string_view, auto member, auto call) {
     using function = std::remove_reference_t<decltype(table.*member)>;
-    table.*member = &bound<I, decltype(call), function>::call;
+    using chosen = bound<I, decltype(call), function>;
+    table.*member = &chosen::call;
+    if constexpr (std::same_as<function, decltype(kernel_table::gemm_gated)>)
+      table.skips_zeros = !std::same_as<typename chosen::server, isa::scalar>;
   });
   return table;
 }

@@ -14,6 +14,9 @@
 
 #include <bitnet/kernels/scalar.hpp>
 
+#include <algorithm>
+#include <utility>
+
 BITNET_NAMESPACE_BEGIN
 namespace kernels {
 namespace on_scalar {
@@ -83,6 +86,78 @@ inline tag gemm_tiled(tag self, const quant::tiled_view& w, const quant::quantiz
       const std::size_t rows = w.rows - row < 16 ? w.rows - row : 16;
       std::memcpy(y.row(t) + row, total, rows * sizeof(float));
     }
+  }
+  return self;
+}
+
+/// The definition of the gated product: all of it, and then the gate's.
+inline tag gemm_gated(tag self, const quant::tiled_view& w, const quant::quantized_rows& x,
+                      matrix_view<float> gate, std::size_t first_tile, std::size_t last_tile,
+                      std::byte*) noexcept {
+  for (std::size_t t = 0; t < x.rows; ++t)
+    for (std::size_t tile = first_tile; tile < last_tile; ++tile) {
+      const std::size_t row = tile * quant::tile_rows;
+      const std::size_t rows = w.rows - row < 16 ? w.rows - row : 16;
+      float up[16];
+      quant::quantized_rows one = x;
+      one.rows = 1;
+      one.values += t * x.padded();
+      one.scales += t * x.blocks();
+      quant::tiled_view of_tile = w;
+      of_tile.rows = rows;
+      of_tile.lines += tile * w.lines_per_tile() * quant::line_bytes;
+      const std::size_t scales = tile * w.groups() * quant::tile_rows;
+      if (w.scales_f16 != nullptr) of_tile.scales_f16 += scales;
+      if (w.scales_f32 != nullptr) of_tile.scales_f32 += scales;
+      if (w.mins != nullptr) of_tile.mins += scales;
+      gemm_tiled(self, of_tile, one, {up, 1, rows}, 0, 1);
+      float* const out = gate.row(t) + row;
+      relu2_mul(self, out, up, out, rows);
+    }
+  return self;
+}
+
+/// The values of the fours in list.place[first .. last), which have this mask, behind `to`; returns
+/// their end. row[r] is where row r has the block's columns.
+template <unsigned mask>
+inline auto copy_fours(const quant::nonzero_block& list, const std::int8_t* const* row,
+                       std::int8_t (*to)[4]) noexcept {
+  for (std::size_t p = list.end[mask - 1]; p < list.end[mask]; ++p)
+    for (std::size_t r = 0; r < quant::nonzero_block::rows; ++r)
+      if ((mask >> r & 1U) != 0) std::memcpy(*to++, row[r] + 4 * std::size_t{list.place[p]}, 4);
+  return to;
+}
+
+/// The definition of quantized_rows::nonzero.
+inline tag list_nonzero(tag self, const quant::quantized_rows& x, std::size_t quad) noexcept {
+  using quant::nonzero_block;
+  const std::size_t first = quad * nonzero_block::rows;
+  const std::size_t rows = std::min(nonzero_block::rows, x.rows - first);
+  for (std::size_t b = 0; b < x.nonzero_blocks(); ++b) {
+    nonzero_block& list = x.nonzero[quad * x.nonzero_blocks() + b];
+    const std::size_t column = b * nonzero_block::columns;
+    const std::size_t fours = std::min(nonzero_block::columns, x.padded() - column) / 4;
+    const std::int8_t* row[nonzero_block::rows] = {};
+    std::uint8_t mask[nonzero_block::fours] = {}, next[nonzero_block::masks + 1] = {};
+    for (std::size_t r = 0; r < rows; ++r) {
+      row[r] = x.values + (first + r) * x.padded() + column;
+      for (std::size_t i = 0; i < fours; ++i) {
+        std::uint32_t four;
+        std::memcpy(&four, row[r] + 4 * i, sizeof four);
+        mask[i] = static_cast<std::uint8_t>(mask[i] | static_cast<unsigned>(four != 0) << r);
+      }
+    }
+    for (const std::uint8_t m : mask) ++next[m + 1];
+    for (std::size_t m = 0; m < nonzero_block::masks; ++m)
+      list.end[m] = next[m + 1] = static_cast<std::uint8_t>(next[m + 1] + next[m]);
+    for (std::size_t i = 0; i < nonzero_block::fours; ++i)
+      list.place[next[mask[i]]++] = static_cast<std::uint8_t>(i);
+    auto* to = list.values;
+    [&]<std::size_t... m>(std::index_sequence<m...>) {
+      ((to = copy_fours<m + 1>(list, row, to)), ...);
+    }
+    (std::make_index_sequence<nonzero_block::masks - 1>{});
+    list.used = static_cast<std::uint16_t>(to - list.values);
   }
   return self;
 }

@@ -51,6 +51,13 @@ struct attention_parts {
   float* out;
 };
 
+/// Tiles that gemm_gated rearranges at a time, and the scratch that it takes: their codes row by
+/// row, and four tokens.
+inline constexpr std::size_t gated_tiles = 32;
+[[nodiscard]] constexpr std::size_t gated_scratch(std::size_t cols) noexcept {
+  return round_up(cols, 256) * (gated_tiles * quant::tile_rows / 4 + 4);
+}
+
 /// Bounds on `count` scores, each known to within error * of_error + magnitude * of_magnitude.
 /// Nothing is owned.
 struct score_bounds_task {
@@ -73,6 +80,17 @@ struct kernel_table {
   /// binary matrices x.sums has to be there and groups to be multiples of 32, or plain C++ serves.
   void (*gemm_tiled)(const quant::tiled_view& w, const quant::quantized_rows& x,
                      matrix_view<float> y, std::size_t first_tile, std::size_t last_tile) noexcept;
+  /// gate[t][r] becomes max(gate[t][r], 0)^2 * (W x_t)[r] for the same rows, with the bits of
+  /// gemm_tiled and relu2_mul. `scratch`: gated_scratch(w.cols) bytes, aligned to 64. Where
+  /// skips_zeros says so, products are computed only where the gate is open.
+  void (*gemm_gated)(const quant::tiled_view& w, const quant::quantized_rows& x,
+                     matrix_view<float> gate, std::size_t first_tile, std::size_t last_tile,
+                     std::byte* scratch) noexcept;
+  /// x.nonzero of rows 4 * quad onwards, from their values.
+  void (*list_nonzero)(const quant::quantized_rows& x, std::size_t quad) noexcept;
+  /// Whether gemm_gated and, with x.nonzero, gemm_tiled leave out products that are zero, for
+  /// ternary matrices with one scale a row and inputs with one.
+  bool skips_zeros;
   /// Row `row` of `out` from x[0, out.cols): values, scales, prefix sums and zero padding.
   void (*quantize)(const float* x, const quant::quantized_rows& out, std::size_t row) noexcept;
   /// x.sums of row `row` from its values.

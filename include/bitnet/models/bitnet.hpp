@@ -40,9 +40,8 @@ struct bitnet_block {
     auto a = nn::attend(c, q, k, v);
     nn::add(c, x, wo(c, attn_sub_norm(c, a)));
 
-    auto [g, u] = nn::project(c, ffn_norm(c, x), gate, up);
-    auto f = nn::gated(c, g, u);
-    nn::add(c, x, down(c, ffn_sub_norm(c, f)));
+    auto f = nn::gated_product(c, ffn_norm(c, x), gate, up);
+    nn::add(c, x, nn::down_product(c, ffn_sub_norm(c, f), down));
   }
 };
 

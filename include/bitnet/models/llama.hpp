@@ -36,8 +36,8 @@ struct llama_block {
     nn::rope(c, k);
     nn::add(c, x, wo(c, nn::attend(c, q, k, v)));
 
-    auto [g, u] = nn::project(c, ffn_norm(c, x), gate, up);
-    nn::add(c, x, down(c, nn::gated(c, g, u)));
+    auto f = nn::gated_product(c, ffn_norm(c, x), gate, up);
+    nn::add(c, x, nn::down_product(c, f, down));
   }
 };
 

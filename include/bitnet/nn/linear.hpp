@@ -66,6 +66,26 @@ template <class C>
   return q;
 }
 
+/// Rows of a step from which on zeros are left out: rearranging what is left takes time too.
+inline constexpr std::size_t fewest_rows_to_skip = 32;
+
+/// Whether this context's kernels leave out products with zeros for a matrix and so many rows.
+template <class C>
+[[nodiscard]] bool skips_zeros(const C& c, const weight_matrix& w, std::size_t rows) noexcept {
+  if (rows < fewest_rows_to_skip || !c.kernels().skips_zeros) return false;
+  if (w.storage != weight_storage::tiled || w.input != quant::activation_kind::per_token)
+    return false;
+  const quant::tile_plan& plan = w.tiles.plan();
+  return plan.codes == quant::encoding::ternary2 && plan.group >= plan.cols && !plan.has_mins;
+}
+
+/// Lists where rows of x are not zero, for matrices that leave out what is.
+template <class C>
+void list_nonzero(C& c, quant::quantized_rows& x) {
+  x.nonzero = c.template take<quant::nonzero_block>(x.quads() * x.nonzero_blocks());
+  c.each_row(x.quads(), [&](std::size_t quad) { c.kernels().list_nonzero(x, quad); });
+}
+
 /// Prepares what `matrices` need of x.
 template <class C, class... L>
 [[nodiscard]] layer_input prepare(C& c, activations x, const L&... layers) {
@@ -142,18 +162,10 @@ void multiply_rows(const C& c, const linear<W>& layer, const layer_input& in, ac
   }
 }
 
-}  // namespace detail
-
-/// All of y_i = W_i x in one parallel loop, x quantized once: `auto [q, k, v] = project(c, h, wq,
-/// wk, wv)`. Work is cut into runs of 16-row tiles.
+/// All of out_i = W_i x in one parallel loop over an input that is prepared.
 template <class C, class... W>
-[[nodiscard]] std::array<activations, sizeof...(W)> project(C& c, activations x,
-                                                            const linear<W>&... layers) {
-  std::array<activations, sizeof...(W)> out{
-      c.make(x.rows * detail::planes(layers.weight), layers.weight.rows)...};
-  const auto scope = c.scope();
-  const auto in = detail::prepare(c, x, layers...);
-
+void multiply(C& c, const layer_input& in, const std::array<activations, sizeof...(W)>& out,
+              const linear<W>&... layers) {
   std::size_t widest = 0;  // one decoded row for each thread, where a matrix needs it
   const auto need = [&](const weight_matrix& w) {
     if (w.storage == weight_storage::decoded) widest = std::max(widest, round_up(w.cols, 16));
@@ -172,13 +184,27 @@ template <class C, class... W>
       const std::size_t from = std::max(begin, base);
       const std::size_t to = std::min(end, base + count);
       if (from < to)
-        detail::multiply_rows(c, layer, in, out[index], (from - base) * quant::tile_rows,
-                              std::min((to - base) * quant::tile_rows, layer.weight.rows), mine);
+        multiply_rows(c, layer, in, out[index], (from - base) * quant::tile_rows,
+                      std::min((to - base) * quant::tile_rows, layer.weight.rows), mine);
       base += count;
       ++index;
     };
     (run(layers), ...);
   });
+}
+
+}  // namespace detail
+
+/// All of y_i = W_i x in one parallel loop, x quantized once: `auto [q, k, v] = project(c, h, wq,
+/// wk, wv)`. Work is cut into runs of 16-row tiles.
+template <class C, class... W>
+[[nodiscard]] std::array<activations, sizeof...(W)> project(C& c, activations x,
+                                                            const linear<W>&... layers) {
+  std::array<activations, sizeof...(W)> out{
+      c.make(x.rows * detail::planes(layers.weight), layers.weight.rows)...};
+  const auto scope = c.scope();
+  const auto in = detail::prepare(c, x, layers...);
+  detail::multiply(c, in, out, layers...);
   for (activations& y : out) y.rows = x.rows;
   return out;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <bitnet/core/memory.hpp>
+#include <bitnet/quant/nonzero.hpp>
 
 #include <cstdint>
 
@@ -42,6 +43,8 @@ struct quantized_rows {
   std::int32_t* prefix = nullptr;  ///< [rows][padded() / 16 + 1]
   std::int32_t* less = nullptr;    ///< [rows][blocks()], minus the sum of each block's values
   std::int8_t* sums = nullptr;     ///< [rows][padded() * 8] for binary matrices, or null
+  /// [quads()][nonzero_blocks()] where many values are expected to be zero, or null.
+  nonzero_block* nonzero = nullptr;
   std::size_t rows = 0;
   std::size_t cols = 0;
   std::size_t block = 0;  ///< 32, or padded() for per_token
@@ -52,6 +55,13 @@ struct quantized_rows {
   [[nodiscard]] constexpr std::size_t blocks() const noexcept { return ceil_div(cols, block); }
   [[nodiscard]] constexpr std::size_t prefixes() const noexcept {
     return padded() / prefix_unit + 1;
+  }
+  /// Groups of four rows, of which the last may have less, that lists of nonzero values are about.
+  [[nodiscard]] constexpr std::size_t quads() const noexcept {
+    return ceil_div(rows, nonzero_block::rows);
+  }
+  [[nodiscard]] constexpr std::size_t nonzero_blocks() const noexcept {
+    return ceil_div(cols, nonzero_block::columns);
   }
 };
 

@@ -93,6 +93,14 @@ struct code_meaning {
   return e == encoding::int8 ? std::size_t{1} << 17 : std::size_t{1} << 22;
 }
 
+/// Where a matrix is read for one token, which is bound by memory. Processors differ: some read
+/// several places far from each other faster than one, to others that costs up to a third.
+enum class reading : std::uint8_t {
+  by_family,  ///< as the kernel family was measured to do best
+  in_line,    ///< one tile after the other (of binary ones two)
+  apart       ///< four runs of tiles side by side
+};
+
 /// A tiled matrix in somebody's memory. y[r] = sum over groups g of
 /// scale[r][g] * sum over columns c of g of value(r, c) * x[c]   (- min[r][g] * sum x[c]).
 /// Scales (and mins) lie as [tile][group][16], in f16 where every value is one, else in f32.
@@ -106,6 +114,7 @@ struct tiled_view {
   std::size_t group = 0;  ///< columns a scale covers, a multiple of 16; never 0 here:
                           ///< one scale for the row is group == round_up(cols, 64)
   encoding codes = encoding::ternary2;
+  reading order = reading::by_family;  ///< changes no result
 
   [[nodiscard]] constexpr std::size_t tiles() const noexcept { return ceil_div(rows, tile_rows); }
   [[nodiscard]] constexpr std::size_t lines_per_tile() const noexcept {

@@ -110,6 +110,7 @@ class tiled_matrix {
     v.cols = plan_.cols;
     v.group = plan_.group;
     v.codes = plan_.codes;
+    v.order = order_;
     return v;
   }
 
@@ -126,6 +127,9 @@ class tiled_matrix {
     if (plan_.has_mins) to.mins = reinterpret_cast<float*>(p + plan_.mins_at());
     return to;
   }
+
+  /// How it is read for one token from now on.
+  void read(reading order) noexcept { order_ = order; }
 
   /// Takes a plan that needs no more memory than the one before. Contents are lost.
   void replan(const tile_plan& plan) noexcept {
@@ -146,11 +150,14 @@ class tiled_matrix {
   [[nodiscard]] std::span<const std::byte> memory() const noexcept {
     return {data_, data_ == nullptr ? 0 : plan_.bytes()};
   }
+  /// Whether that is its own, not a file's.
+  [[nodiscard]] bool owns_memory() const noexcept { return memory_.data() != nullptr; }
   /// Bytes that one pass over the matrix reads.
   [[nodiscard]] std::size_t bytes() const noexcept { return memory().size(); }
 
  private:
   tile_plan plan_;
+  reading order_ = reading::by_family;
   const std::byte* data_ = nullptr;
   aligned_buffer<std::byte> memory_;
 };

@@ -189,7 +189,8 @@ inline std::size_t block_all(const quant::tiled_view&, const quant::quantized_ro
 /// Products with binary weights, looked up; see body/lookup.inc. Digits are added for four of the
 /// eight half bytes of a row: at most 4 * 16 = 64 in magnitude, which fits a byte.
 struct lookup {
-  static constexpr std::size_t streams = 1, streams_if_long = streams;
+  static constexpr std::size_t in_line = 1, apart = 1;
+  static constexpr bool reads_apart = false;
   struct indices {
     uint8x16_t low[4], high[4];
   };

@@ -164,7 +164,8 @@ inline std::size_t block_all(const quant::tiled_view&, const quant::quantized_ro
 /// Products with binary weights, looked up; see body/lookup.inc. Digits are added for four of the
 /// eight half bytes of a row: at most 4 * 16 = 64 in magnitude, which fits a byte.
 struct lookup {
-  static constexpr std::size_t streams = 4, streams_if_long = streams;
+  static constexpr std::size_t in_line = 2, apart = 4;
+  static constexpr bool reads_apart = true;
   struct indices {
     __m256i low[2], high[2];
   };

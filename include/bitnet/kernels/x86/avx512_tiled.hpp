@@ -21,6 +21,11 @@ BITNET_INLINE __m512i broadcast_four(const std::int8_t* p) noexcept {
   return _mm512_set1_epi32(four);
 }
 using on_avx2::line_prefetch;
+/// Asks for a line 8 KiB on, to the second cache level: with as many lines under way as it takes to
+/// be served at full speed, the first one would have no more places for those in use.
+BITNET_INLINE void prefetch_far(const std::uint8_t* line) noexcept {
+  _mm_prefetch(reinterpret_cast<const char*>(line) + 8192, _MM_HINT_T1);
+}
 
 #include <bitnet/kernels/body/tile_ends.inc>
 
@@ -155,7 +160,8 @@ struct blocks {
 /// Products with binary weights, looked up; see body/lookup.inc. Digits are added for two of the
 /// eight half bytes of a row.
 struct lookup {
-  static constexpr std::size_t streams = 4, streams_if_long = streams;
+  static constexpr std::size_t in_line = 2, apart = 4;
+  static constexpr bool reads_apart = true;
   struct indices {
     __m512i low, high;
   };

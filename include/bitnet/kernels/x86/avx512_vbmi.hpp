@@ -14,7 +14,8 @@ using tag = isa::avx512_vbmi;
 /// As in avx512_tiled.hpp, but one permutation of bytes brings both digits of a row, for two of the
 /// four runs of 8 columns, side by side, where a dot product adds them.
 struct lookup {
-  static constexpr std::size_t streams = 2, streams_if_long = 4;
+  static constexpr std::size_t in_line = 2, apart = 4;
+  static constexpr bool reads_apart = false;
   struct indices {
     on_avx512::lookup::indices of;
   };

@@ -2,7 +2,8 @@
 // AVX-512 VNNI: a line of codes times four activations each, added to 16 sums, in one instruction.
 #pragma once
 
-#include <bitnet/kernels/x86/avx512_tiled.hpp>
+#include <bitnet/kernels/x86/avx512_vnni_gated.hpp>
+#include <bitnet/kernels/x86/avx512_vnni_nonzero.hpp>
 
 BITNET_NAMESPACE_BEGIN
 BITNET_REGION_BEGIN_AVX512_VNNI
@@ -17,8 +18,12 @@ using tag = isa::avx512_vnni;
 struct dots {
   template <quant::encoding E>
   static constexpr std::int32_t offset = quant::meaning(E).offset;
-  static constexpr std::size_t streams = 1, lines_in_turn = 20;
-  static constexpr std::size_t most_tokens = 8, most_tokens_in_blocks = 6;
+  static constexpr bool reads_apart = false;
+  static constexpr std::size_t lines_in_turn = 20;
+  template <quant::encoding E>
+  static constexpr std::size_t most_tokens = E == quant::encoding::binary ? 7 : 8;
+  template <quant::encoding E>
+  static constexpr std::size_t most_tokens_in_blocks = E == quant::encoding::int8 ? 8 : 7;
   static constexpr bool multiplies_bits = true;
 
   /// Few tokens take several chains of sums, to hide the latency of one dot product after another.
@@ -57,9 +62,8 @@ struct dots {
     for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
       __m512i codes = load_line(line);
       BITNET_KEEP_ORDER(codes);  // one load, not one for each use
-      // One token reads from several places; many are at one line for too long to be seen as a
-      // stream that crosses pages.
-      if constexpr (T > 1) prefetch(line + line_prefetch);
+      // More than two tokens are at one line for too long to be seen as a stream that goes on.
+      if constexpr (T > 2) prefetch_far(line);
       BITNET_UNROLL
       for (std::size_t p = 0; p < planes; ++p) {
         const __m512i now = E == quant::encoding::binary     ? bits(line, p)
@@ -106,13 +110,6 @@ struct dots {
     }
   };
 };
-
-/// Nothing is unpacked beforehand.
-template <quant::encoding>
-inline std::size_t block_all(const quant::tiled_view&, const quant::quantized_rows&,
-                             matrix_view<float>, std::size_t, std::size_t) noexcept {
-  return 0;
-}
 
 #include <bitnet/kernels/body/panels.inc>
 #include <bitnet/kernels/body/tiled.inc>
