@@ -78,7 +78,7 @@ void time_steps(session& s, const bench_options& options, std::span<const bitnet
   best.consider(static_cast<double>(ids.size()) / seconds, profile);
 }
 
-/// Decodes `ids` in every session, a token of each in a step, and times that.
+/// Decodes an equal share of `ids` in each session, a token of each in a step, and times that.
 void time_together(std::span<session> sessions, const bench_options& options,
                    std::span<const bitnet::token> ids, best_run& best) {
   std::vector<session*> all;
@@ -90,10 +90,11 @@ void time_together(std::span<session> sessions, const bench_options& options,
   }
   step_profile profile;
   sessions.front().profile(&profile);
+  const std::size_t steps = ids.size() / sessions.size();
   const stopwatch watch;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
+  for (std::size_t i = 0; i < steps; ++i) {
     stop_if_interrupted();
-    for (session::turn& turn : turns) turn.tokens = ids.subspan(i, 1);
+    for (std::size_t k = 0; k < turns.size(); ++k) turns[k].tokens = ids.subspan(k * steps + i, 1);
     check(session::feed_together(turns), "cannot run the model");
     if (options.all_scores) {
       for (session& s : sessions) static_cast<void>(s.logits());
@@ -103,7 +104,7 @@ void time_together(std::span<session> sessions, const bench_options& options,
   }
   const double seconds = watch.seconds();
   sessions.front().profile(nullptr);
-  best.consider(static_cast<double>(ids.size() * sessions.size()) / seconds, profile);
+  best.consider(static_cast<double>(steps * sessions.size()) / seconds, profile);
 }
 
 measurements measure(const bench_options& options, session& s, const stopwatch& since_start,
@@ -123,6 +124,8 @@ measurements measure(const bench_options& options, session& s, const stopwatch& 
   if (options.sessions > 1)
     while (many.size() < options.sessions)
       many.push_back(check(s.fork(model.threads()), "cannot make a session"));
+  // Each its own: states that are equal would want the same rows of the head.
+  const tokens apart = random_tokens(many.size() * options.predict, s.vocab());
   for (std::size_t i = 0; i < options.repeat; ++i) {
     bar.update(i, options.repeat);
     // Between the repetitions, so that a busy machine is busy for both.
@@ -135,7 +138,7 @@ measurements measure(const bench_options& options, session& s, const stopwatch& 
     if (options.prompt != 0)
       time_steps(s, options, timed.first(options.prompt), options.prompt, m.prefill);
     if (options.predict != 0) time_steps(s, options, timed.first(options.predict), 1, m.decode);
-    if (!many.empty()) time_together(many, options, timed.first(options.predict), m.together);
+    if (!many.empty()) time_together(many, options, apart, m.together);
   }
   return m;
 }

@@ -102,7 +102,7 @@ class dynamic_model {
     virtual void best(nn::context<>& c, nn::activations state,
                       matrix_view<scored_token> out) const = 0;
   };
-  template <class A>
+  template <class Block>
   struct holder;
 
   dynamic_model() = default;

@@ -11,9 +11,10 @@
 
 BITNET_NAMESPACE_BEGIN
 
-template <class A>
+/// Architectures of the same blocks share it, and what it is made by.
+template <class Block>
 struct dynamic_model::holder final : dynamic_model::weights {
-  using fixed_model = model<A, nn::dynamic_kernels>;
+  using fixed_model = detail::block_model<Block, nn::dynamic_kernels>;
   explicit holder(fixed_model&& m) : fixed{std::move(m)} {}
   const nn::hparams& shape() const noexcept override { return fixed.shape(); }
   nn::dynamic_kernels kernels() const noexcept override { return fixed.kernels(); }
@@ -79,7 +80,9 @@ BITNET_MAYBE_INLINE result<memory_plan> dynamic_model::plan(const gguf::document
   result<memory_plan> made = memory_plan{};
   models::visit_architecture(name, [&](auto architecture) {
     using A = typename decltype(architecture)::type;
-    made = bitnet::plan<A>(document, threads, options, sizes, nn::dynamic_kernels{*table});
+    const auto outline = detail::block_model<typename A::block, nn::dynamic_kernels>::outline(
+        document, threads, options, nn::dynamic_kernels{*table}, detail::traits_of<A>());
+    made = outline ? detail::plan_of(*outline, threads, sizes) : outline.error();
   });
   return made;
 }
@@ -99,11 +102,13 @@ BITNET_MAYBE_INLINE result<dynamic_model> dynamic_model::make(result<gguf::docum
   status loaded;
   models::visit_architecture(m.architecture_, [&](auto architecture) {
     using A = typename decltype(architecture)::type;
-    auto fixed = load<A>(std::move(document), m.threads(), options, nn::dynamic_kernels{*table});
+    using holder_of = holder<typename A::block>;
+    auto fixed = holder_of::fixed_model::make(std::move(document), m.threads(), options,
+                                              nn::dynamic_kernels{*table}, detail::traits_of<A>());
     if (!fixed) {
       loaded = fixed.error();
     } else {
-      m.weights_ = std::make_unique<holder<A>>(*std::move(fixed));
+      m.weights_ = std::make_unique<holder_of>(*std::move(fixed));
     }
   });
   BITNET_CHECK(std::move(loaded));

@@ -2,17 +2,9 @@
 // A loaded model of fixed architecture: immutable weights that any number of sessions share.
 #pragma once
 
-#include <bitnet/engine/fingerprint.hpp>
-#include <bitnet/engine/hparams.hpp>
-#include <bitnet/engine/read_order.hpp>
-#include <bitnet/engine/tensors.hpp>
-#include <bitnet/models/architecture.hpp>
+#include <bitnet/engine/block_model.hpp>
 
-#include <algorithm>
-#include <memory>
-#include <string>
 #include <utility>
-#include <vector>
 
 BITNET_NAMESPACE_BEGIN
 
@@ -21,213 +13,30 @@ BITNET_NAMESPACE_BEGIN
 /// weights. Movable before sessions refer to it; afterwards immutable, so any number of
 /// threads may use it.
 template <models::architecture A, class Kernels = nn::static_kernels<isa::native>>
-class model {
+class model : public detail::block_model<typename A::block, Kernels> {
+  using base = detail::block_model<typename A::block, Kernels>;
+
  public:
   using architecture_type = A;
-  using kernels_type = Kernels;
-
-  [[nodiscard]] const nn::hparams& shape() const noexcept { return decoder_.shape; }
-  [[nodiscard]] Kernels kernels() const noexcept { return kernels_; }
-  [[nodiscard]] const gguf::document& document() const noexcept { return document_; }
-  [[nodiscard]] const nn::decoder<typename A::block>& decoder() const noexcept { return decoder_; }
-
-  /// See nn::decoder.
-  template <class C>
-  [[nodiscard]] nn::activations hidden(C& c) const {
-    return decoder_.hidden(c);
-  }
-  template <class C>
-  [[nodiscard]] nn::activations logits(C& c, nn::activations state) const {
-    return decoder_.logits(c, state);
-  }
-  template <class C>
-  void best(C& c, nn::activations state, matrix_view<scored_token> out) const {
-    decoder_.best(c, state, out);
-  }
-
-  /// Tells models apart: by hyper-parameters, how matrices compute, and samples of weights. The
-  /// same wherever the file came from, and for its tiled form.
-  [[nodiscard]] std::uint64_t fingerprint() const noexcept { return fingerprint_; }
-
-  /// Bytes of weights that decoding one token reads: every matrix once, and of the head its screen
-  /// where it has one.
-  [[nodiscard]] std::uint64_t bytes_per_token() const noexcept { return bytes_per_token_; }
-  /// Bytes of memory that weights take, beside the file's own: what plan().weights says.
-  [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return plan_.weights; }
-  /// What loading took.
-  [[nodiscard]] const weight_plan& plan() const noexcept { return plan_; }
 
   /// Use load().
   [[nodiscard]] static result<model> make(gguf::document document, executor_ref threads,
                                           const load_options& options, Kernels kernels) {
-    model m{std::move(document), kernels};
-    BITNET_CHECK(m.read_shape(m.document_, options));
-    BITNET_CHECK(m.bind(m.document_, threads, options, dry_run));
-    const std::uint64_t need = m.plan_.loading;
-    if (options.memory_limit != 0 && need > options.memory_limit)
-      return error{errc::out_of_memory, "the model needs more memory than memory_limit allows",
-                   std::to_string(need) + " bytes needed, " + std::to_string(options.memory_limit) +
-                       " allowed"};
-    load_options real = options;
-    if (options.memory.is_heap()) m.take_block(real);
-    BITNET_CHECK(m.bind(m.document_, threads, real, real_run));
-    m.document_.close_readers();
-    m.report(threads.concurrency(), options.log);
-    if (options.find_read_order) m.find_read_order(threads, options.log);
-    return m;
+    BITNET_TRY(auto m,
+               base::make(std::move(document), threads, options, kernels, detail::traits_of<A>()));
+    return model{std::move(m)};
   }
 
   /// A model without weights and document, to measure and nothing else: plan() is what loading
   /// would take on an executor of that concurrency, and session::measure works.
   [[nodiscard]] static result<model> outline(const gguf::document& document, executor_ref threads,
                                              const load_options& options, Kernels kernels) {
-    model m{gguf::document{}, kernels};
-    BITNET_CHECK(m.read_shape(document, options));
-    BITNET_CHECK(m.bind(document, threads, options, dry_run));
-    return m;
+    BITNET_TRY(auto m, base::outline(document, threads, options, kernels, detail::traits_of<A>()));
+    return model{std::move(m)};
   }
 
  private:
-  model(gguf::document document, Kernels kernels)
-      : document_{std::move(document)}, kernels_{kernels} {}
-
-  /// Whether tensors are bound in earnest, or only to count what that takes.
-  static constexpr bool dry_run = true, real_run = false;
-
-  [[nodiscard]] status read_shape(const gguf::document& document, const load_options& options) {
-    if (options.input == quant::activation_kind::float32)
-      return error{errc::invalid_argument,
-                   "integer kernels need int8 inputs; see arithmetic::exact", "input"};
-    const gguf::metadata& meta = document.meta();
-    BITNET_TRY(const auto name, meta.get<std::string_view>("general.architecture"));
-    if (std::find(A::gguf_names.begin(), A::gguf_names.end(), name) == A::gguf_names.end())
-      return error{errc::unsupported, "the file's architecture is another one", name};
-    const auto* tokens = document.find("token_embd.weight");
-    if (tokens == nullptr)
-      return error{errc::missing, "the file lacks this tensor", "token_embd.weight"};
-    if (tokens->rows() < 1 || tokens->rows() > (std::uint64_t{1} << 30))
-      return error{errc::limit, "the vocabulary must have 1 to 2^30 tokens", tokens->name};
-
-    nn::hparams start;
-    A::configure(start);
-    BITNET_TRY(decoder_.shape, read_hparams(meta, name, tokens->rows(), start));
-    // A hostile block_count must not make blocks that the file has no tensors for.
-    if (decoder_.shape.layers > document.tensors().size())
-      return error{errc::missing, "the file has fewer tensors than layers", "block_count"};
-    return {};
-  }
-
-  /// One block for all weights that the plan counts, if there are any.
-  void take_block(load_options& options) {
-    if (plan_.weights == 0) return;
-    store_.block = std::make_unique<detail::weight_block>();
-    if (store_.block->reserve(plan_.weights)) {
-      options.memory = *store_.block;
-    } else if (options.log.wants(log_level::warning)) {
-      options.log(log_level::warning, "the heap has no block of " + std::to_string(plan_.weights) +
-                                          " bytes for all weights: they lie apart, the small ones "
-                                          "without huge pages");
-    }
-  }
-
-  void report(std::size_t threads, log_sink log) const {
-    const auto& head = decoder_.head;
-    const bool unbounded = head.screen.empty() && planned_screen_;
-    if (unbounded)
-      log(log_level::warning,
-          "the output head holds weights that are not finite or too large: it "
-          "is read whole for every token");
-    if (!log.wants(log_level::info)) return;
-    log(log_level::info, "kernels " + std::string{(*kernels_).isa} + ", threads " +
-                             std::to_string(threads) + ", weights " +
-                             std::to_string(plan_.weights) + " bytes repacked or copied, " +
-                             std::to_string(plan_.in_place) + " in place; at most " +
-                             std::to_string(plan_.loading) + " while loading");
-  }
-
-  void find_read_order(executor_ref threads, log_sink log) {
-    detail::read_order_finder finder;
-    for (auto& block : decoder_.blocks) block.tensors(finder, decoder_.shape);
-    finder("output", decoder_.head.full, 0, 0);
-    finder.add(decoder_.head.screen.tiles, false);
-    finder.run(*kernels_, threads, log);
-  }
-
-  /// Binds every tensor of a document with the shape that was read from it.
-  [[nodiscard]] status bind(const gguf::document& document, executor_ref threads,
-                            const load_options& options, bool dry) {
-    detail::weight_source source{document, store_, options.memory, dry};
-    const nn::hparams h = decoder_.shape;
-    decoder_ = {};  // what a dry run bound is nowhere
-    decoder_.shape = h;
-    load_options how = options;
-    if (dry) how.progress.reset();
-    detail::tensor_binder v{document,  source, *kernels_, threads, how, A::bitnet_activations,
-                            h.norm_eps};
-    v("token_embd", decoder_.embed, h.vocab, h.dim);
-    decoder_.blocks.resize(h.layers);
-    for (std::size_t i = 0; i < h.layers && v.ok(); ++i) {
-      v.prefix("blk." + std::to_string(i) + ".");
-      decoder_.blocks[i].tensors(v, h);
-    }
-    v.prefix("");
-    v("output_norm", decoder_.output_norm, h.dim);
-    const auto* head = v.take("output.weight");
-    v.head(head != nullptr ? *head : *document.find("token_embd.weight"), decoder_.head, h.vocab,
-           h.dim);
-
-    std::span<const float> factors;
-    if (const auto* t = v.take("rope_freqs.weight")) {
-      if (v.check_shape(*t, h.rope.dims / 2, 1)) factors = v.to_floats(*t);
-      if (source.dry()) factors = {};
-      for (const float f : factors)
-        if (!(f > 0.0F)) v.fail({errc::malformed, "rope factors must be above 0", t->name});
-    }
-    BITNET_CHECK(v.finish());
-    BITNET_TRY(decoder_.frequencies, nn::rope_frequencies::make(h.rope, factors));
-    count_bytes();
-    plan_ = source.taken();
-    if (dry) planned_screen_ = !decoder_.head.screen.empty();
-    if (dry) return {};  // a fingerprint reads the weights
-    detail::model_fingerprint print{h};
-    print.table({decoder_.embed.bytes.data,
-                 static_cast<std::size_t>(document.find("token_embd.weight")->size)});
-    print.factors(factors);
-    for (auto& block : decoder_.blocks) block.tensors(print, h);
-    print("output_norm", decoder_.output_norm, h.dim);
-    print("output", decoder_.head.full, h.vocab, h.dim);
-    fingerprint_ = print.value();
-    source.settle();
-    return {};
-  }
-
-  /// Visits layers by the same list that loads them.
-  struct byte_counter {
-    std::uint64_t read = 0;
-    template <class W>
-    void operator()(std::string_view, const nn::linear<W>& l, std::size_t, std::size_t) {
-      read += l.weight.read_bytes;
-    }
-    void operator()(std::string_view, const nn::rms_norm&, std::size_t) {}
-  };
-  void count_bytes() {
-    byte_counter v;
-    for (auto& block : decoder_.blocks) block.tensors(v, decoder_.shape);
-    v("output", decoder_.head.full, 0, 0);
-    const nn::head_screen& screen = decoder_.head.screen;
-    bytes_per_token_ = v.read + screen.bytes();
-    if (!screen.empty() && !screen.of_head_itself())
-      bytes_per_token_ -= decoder_.head.full.weight.read_bytes;
-  }
-
-  gguf::document document_;
-  Kernels kernels_;
-  detail::weight_store store_;  // outlives the layers, which lie in it
-  nn::decoder<typename A::block> decoder_;
-  std::uint64_t bytes_per_token_ = 0;
-  std::uint64_t fingerprint_ = 0;
-  weight_plan plan_;
-  bool planned_screen_ = false;  // whether the head would have a screen, if its weights allow
+  explicit model(base&& m) noexcept : base{std::move(m)} {}
 };
 
 /// Loads a model of a known architecture, repacking on `threads`. The result owns the document.

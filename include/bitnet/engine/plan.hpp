@@ -28,6 +28,20 @@ struct memory_plan {
   }
 };
 
+namespace detail {
+
+/// For an outline of a model.
+template <class Model>
+[[nodiscard]] result<memory_plan> plan_of(const Model& outline, executor_ref threads,
+                                          session_options sizes) {
+  BITNET_CHECK(complete(outline.shape(), sizes));
+  BITNET_TRY(const auto need, session<Model>::measure(outline, threads, sizes));
+  return memory_plan{outline.plan(), need.kv_bytes, need.scratch_bytes, sizes.context,
+                     outline.bytes_per_token()};
+}
+
+}  // namespace detail
+
 /// Plans loading `document` as load() does, and one session, on an executor of the concurrency of
 /// `threads`. Reads the document's tables but no tensor. Errors are those of load() and of
 /// session::measure, except for what only the contents of tensors can tell.
@@ -35,12 +49,8 @@ template <models::architecture A, class Kernels = nn::static_kernels<isa::native
 [[nodiscard]] result<memory_plan> plan(const gguf::document& document, executor_ref threads,
                                        const load_options& options = {}, session_options sizes = {},
                                        Kernels kernels = Kernels{}) {
-  using planned_model = model<A, Kernels>;
-  BITNET_TRY(const planned_model m, planned_model::outline(document, threads, options, kernels));
-  BITNET_CHECK(detail::complete(m.shape(), sizes));
-  BITNET_TRY(const auto need, session<planned_model>::measure(m, threads, sizes));
-  return memory_plan{m.plan(), need.kv_bytes, need.scratch_bytes, sizes.context,
-                     m.bytes_per_token()};
+  BITNET_TRY(const auto outline, (model<A, Kernels>::outline(document, threads, options, kernels)));
+  return detail::plan_of(outline, threads, sizes);
 }
 
 BITNET_NAMESPACE_END

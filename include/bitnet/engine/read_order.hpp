@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -40,101 +39,131 @@ class read_order_finder {
 
   /// A matrix whose input has one scale for a token, or one for each block.
   void add(quant::tiled_matrix& m, bool per_token) {
-    const quant::tile_plan& plan = m.plan();
-    if (plan.rows == 0 || m.memory().data() == nullptr) return;
-    for (kind& k : kinds_)
-      if (k.codes == plan.codes && k.cols == plan.cols && k.per_token == per_token)
-        return k.matrices.push_back(&m);
-    kinds_.push_back({plan.codes, plan.cols, per_token, {&m}});
+    if (m.memory().data() != nullptr) matrices_.push_back({&m, per_token, false});
   }
 
   /// Times kinds of which there is enough and decides; says what was found.
   void run(const kernels::kernel_table& kernels, executor_ref threads, log_sink log) {
-    for (kind& k : kinds_) {
-      const std::vector<part> parts = parts_of(k);
-      if (parts.empty()) continue;
-      const speeds found = measure(kernels, threads, k, parts);
-      const quant::reading best = found.best();
-      for (quant::tiled_matrix* m : k.matrices) m->read(best);
-      if (!log.wants(log_level::info)) continue;
-      constexpr std::string_view names[] = {"as the kernels are used to", "in line", "apart"};
-      const auto rounded = [](float x) { return std::to_string(std::lround(x)); };
-      log(log_level::info, "matrices of " + std::to_string(k.cols) + " columns are read " +
-                               std::string{names[static_cast<std::size_t>(best)]} + ": in line " +
-                               rounded(found.in_line) + " GB/s, apart " + rounded(found.apart));
+    for (std::size_t i = 0; i < matrices_.size(); ++i) {
+      if (matrices_[i].decided) continue;
+      const auto kind = std::span{matrices_}.subspan(i);
+      const speeds found = measure(kernels, threads, kind);
+      for (entry& e : kind) {
+        if (!e.like(kind[0])) continue;
+        e.of->read(found.best());
+        e.decided = true;
+      }
+      if (found.known() && log.wants(log_level::info))
+        log(log_level::info, found.text(kind[0].of->plan().cols));
     }
   }
 
  private:
-  struct kind {
-    quant::encoding codes;
-    std::size_t cols;
+  struct entry {
+    quant::tiled_matrix* of;
     bool per_token;
-    std::vector<quant::tiled_matrix*> matrices;
+    bool decided;
+    /// Whether both are of one kind.
+    [[nodiscard]] bool like(const entry& other) const noexcept {
+      const quant::tile_plan &a = of->plan(), &b = other.of->plan();
+      return a.codes == b.codes && a.cols == b.cols && per_token == other.per_token;
+    }
   };
   /// Tiles [first, last) of a matrix.
   struct part {
     const quant::tiled_matrix* of;
     std::size_t first, last;
   };
+  static constexpr std::size_t most_parts = 64;
 
-  /// Medians, in GB/s.
+  /// Speeds in GB/s, in order.
+  class samples {
+   public:
+    void add(float speed) noexcept {
+      std::size_t at = count_++;
+      for (; at > 0 && sorted_[at - 1] > speed; --at) sorted_[at] = sorted_[at - 1];
+      sorted_[at] = speed;
+    }
+    [[nodiscard]] float median() const noexcept { return count_ == 0 ? 0.0F : sorted_[count_ / 2]; }
+
+   private:
+    float sorted_[most_parts];
+    std::size_t count_ = 0;
+  };
+
+  /// Medians, in GB/s; 0 where nothing was read.
   struct speeds {
-    float in_line, apart;
+    float in_line = 0.0F, apart = 0.0F;
+    [[nodiscard]] bool known() const noexcept { return in_line > 0.0F && apart > 0.0F; }
     [[nodiscard]] quant::reading best() const noexcept {
       constexpr float clear = 1.03F;  // less than that is noise
-      if (in_line == 0.0F || apart == 0.0F) return quant::reading::by_family;
-      return apart > clear * in_line   ? quant::reading::apart
+      return !known()                  ? quant::reading::by_family
+             : apart > clear * in_line ? quant::reading::apart
              : in_line > clear * apart ? quant::reading::in_line
                                        : quant::reading::by_family;
     }
+    [[nodiscard]] std::string text(std::size_t cols) const {
+      constexpr const char* names[] = {"as the kernels are used to", "in line", "apart"};
+      const auto rounded = [](float speed) {
+        return std::to_string(static_cast<int>(speed + 0.5F)) + " GB/s";
+      };
+      return "matrices of " + std::to_string(cols) + " columns are read " +
+             names[static_cast<std::size_t>(best())] + ": in line " + rounded(in_line) +
+             ", apart " + rounded(apart);
+    }
   };
 
-  /// Parts that are bytes_ together, or none.
-  [[nodiscard]] std::vector<part> parts_of(const kind& k) const {
-    std::vector<part> parts;
-    std::size_t sum = 0;
-    for (const quant::tiled_matrix* m : k.matrices) {
-      const std::size_t tiles = m->plan().tiles(), tile_bytes = m->plan().lines / tiles;
+  /// Parts of matrices of the first one's kind that are bytes_ together, or none.
+  [[nodiscard]] std::size_t find_parts(std::span<const entry> kind,
+                                       part (&parts)[most_parts]) const noexcept {
+    std::size_t count = 0, sum = 0;
+    for (const entry& e : kind) {
+      if (!e.like(kind[0])) continue;
+      const std::size_t tiles = e.of->plan().tiles(), tile_bytes = e.of->plan().lines / tiles;
       const std::size_t most = std::max<std::size_t>(1, part_ / tile_bytes);
       for (std::size_t first = 0; first < tiles; first += most) {
         const std::size_t last = std::min(tiles, first + most);
         if ((last - first) * tile_bytes < least_part_) continue;
-        parts.push_back({m, first, last});
+        parts[count++] = {e.of, first, last};
         sum += (last - first) * tile_bytes;
-        if (sum >= bytes_) return parts;
+        if (sum >= bytes_ || count == most_parts) return count;
       }
     }
-    return {};
+    return 0;
   }
 
-  [[nodiscard]] static speeds measure(const kernels::kernel_table& kernels, executor_ref threads,
-                                      const kind& k, const std::vector<part>& parts) {
+  [[nodiscard]] speeds measure(const kernels::kernel_table& kernels, executor_ref threads,
+                               std::span<const entry> kind) const {
+    part parts[most_parts];
+    const std::size_t count = find_parts(kind, parts);
+    if (count == 0) return {};
     quant::quantized_rows x;  // one token of zeros
     x.rows = 1;
-    x.cols = k.cols;
-    x.block = k.per_token ? x.padded() : quant::activation_block;
-    std::vector<std::int8_t> values(x.padded() * (1 + quant::sums_per_value) + 2 * cache_line);
-    std::vector<float> scales(x.blocks());
-    std::vector<std::int32_t> sums(x.prefixes() + x.blocks());
-    auto* const aligned = reinterpret_cast<std::int8_t*>(
-        round_up(reinterpret_cast<std::uintptr_t>(values.data()), cache_line));
-    x.values = aligned;
-    x.sums = aligned + x.padded();
-    x.scales = scales.data();
-    x.prefix = sums.data();
-    x.less = sums.data() + x.prefixes();
+    x.cols = kind[0].of->plan().cols;
+    x.block = kind[0].per_token ? x.padded() : quant::activation_block;
+    std::size_t rows = 0;
+    for (std::size_t i = 0; i < count; ++i) rows = std::max(rows, parts[i].of->plan().rows);
+    const std::size_t room = x.padded() * (1 + quant::sums_per_value) +
+                             (x.prefixes() + 2 * x.blocks() + rows) * sizeof(float) +
+                             8 * cache_line;
+    auto memory = aligned_buffer<std::byte>::make(room, "a token");
+    if (!memory) return {};
+    arena scratch{memory->span()};
+    x.values = scratch.take<std::int8_t>(x.padded()).data();
+    x.sums = scratch.take<std::int8_t>(x.padded() * quant::sums_per_value).data();
+    x.scales = scratch.take<float>(x.blocks()).data();
+    x.prefix = scratch.take<std::int32_t>(x.prefixes()).data();
+    x.less = scratch.take<std::int32_t>(x.blocks()).data();
+    float* const y = scratch.take<float>(rows).data();
 
-    std::vector<float> y;
-    const auto time = [&](const part& p, quant::reading order) {
+    const auto read = [&](const part& p, quant::reading order) {
       quant::tiled_view w = p.of->view();
       w.order = order;
-      y.resize(std::max(y.size(), w.rows));
       const std::size_t tiles = p.last - p.first;
       const std::size_t pieces = nn::piece_count(tiles, threads.concurrency());
       const auto begin = std::chrono::steady_clock::now();
       threads.parallel_for(pieces, [&](std::size_t i, std::size_t) {
-        kernels.gemm_tiled(w, x, {y.data(), 1, w.rows}, p.first + tiles * i / pieces,
+        kernels.gemm_tiled(w, x, {y, 1, w.rows}, p.first + tiles * i / pieces,
                            p.first + tiles * (i + 1) / pieces);
       });
       const std::chrono::duration<float, std::nano> took = std::chrono::steady_clock::now() - begin;
@@ -142,25 +171,18 @@ class read_order_finder {
       return static_cast<float>(bytes) / std::max(took.count(), 1.0F);
     };
     if (!parts[0].of->owns_memory())  // a file's pages are not there before they are read
-      for (const part& p : parts) (void)time(p, quant::reading::in_line);
-    std::vector<float> in_line, apart;
-    for (std::size_t i = 0; i < parts.size(); ++i) {
+      for (std::size_t i = 0; i < count; ++i) (void)read(parts[i], quant::reading::in_line);
+    samples in_line, apart;
+    for (std::size_t i = 0; i < count; ++i) {
       const bool second = std::popcount(i) % 2 != 0;  // no period that matrices of a block have too
       (second ? apart : in_line)
-          .push_back(time(parts[i], second ? quant::reading::apart : quant::reading::in_line));
+          .add(read(parts[i], second ? quant::reading::apart : quant::reading::in_line));
     }
-    return {median(in_line), median(apart)};
-  }
-
-  [[nodiscard]] static float median(std::vector<float>& x) noexcept {
-    if (x.empty()) return 0.0F;
-    const auto middle = x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2);
-    std::nth_element(x.begin(), middle, x.end());
-    return *middle;
+    return {in_line.median(), apart.median()};
   }
 
   std::size_t bytes_, part_, least_part_;
-  std::vector<kind> kinds_;
+  std::vector<entry> matrices_;
 };
 
 }  // namespace detail

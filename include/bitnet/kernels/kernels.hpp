@@ -69,6 +69,7 @@ using on_avx2::tabulate;
 using on_avx2::vnni::gemm_tiled;
 using on_avx512::gemm_tiled;
 using on_avx512::vbmi::gemm_tiled;
+using on_avx512::vnni::attend;
 using on_avx512::vnni::gemm_gated;
 using on_avx512::vnni::gemm_tiled;
 #elif BITNET_ARCH_AARCH64

@@ -36,11 +36,12 @@ struct i16x32 {
   std::int16_t v[32];
 };
 
-inline constexpr std::size_t decode_rows = 2;   ///< rows of a dense matrix side by side, 1 token
-inline constexpr std::size_t prefill_rows = 2;  ///< rows and tokens of a dense block
-inline constexpr std::size_t prefill_tokens = 2;
+inline constexpr std::size_t decode_rows = 1;   ///< rows of a dense matrix side by side, 1 token
+inline constexpr std::size_t prefill_rows = 1;  ///< rows and tokens of a dense block
+inline constexpr std::size_t prefill_tokens = 1;
 inline constexpr std::size_t panels_of_four = 1;  ///< panels side by side for 4 vectors,
 inline constexpr std::size_t panels_of_two = 2;   ///< and for 2 (panels.inc)
+inline constexpr std::size_t panel_ahead = 8192;  ///< bytes from what is read to prefetch_panel
 
 template <class F>
 BITNET_INLINE f32x16 each(F f) noexcept {
@@ -149,6 +150,8 @@ BITNET_INLINE float fold_max(f32x16 a) noexcept {
   return a.v[0];
 }
 BITNET_INLINE void prefetch(const void*) noexcept {}
+/// Of what panels.inc will read: into the cache level that suits panel_ahead.
+BITNET_INLINE void prefetch_panel(const void*) noexcept {}
 
 BITNET_INLINE i32x16 zero_i32() noexcept { return {}; }
 /// To nearest, halves to even.

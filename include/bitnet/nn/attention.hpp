@@ -137,9 +137,10 @@ template <class C>
     return parts + ((r * chunks + chunk) * h.heads + head) * record;
   };
   c.parallel(rows.size() * h.kv_heads * used, [&](std::size_t i, std::size_t worker) {
-    const std::size_t chunk = i % used;
-    const std::size_t kv = i / used % h.kv_heads;
-    const std::size_t r = i / used / h.kv_heads;
+    // A worker's pieces follow each other in memory: the heads of a chunk.
+    const std::size_t kv = i % h.kv_heads;
+    const std::size_t chunk = i / h.kv_heads % used;
+    const std::size_t r = i / h.kv_heads / used;
     auto task = detail::attention_of(c, r, 1, kv, q, scratch_of(worker));
     if (chunk >= task.last_chunk) return;
     task.first_chunk = chunk;

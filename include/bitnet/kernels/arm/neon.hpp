@@ -31,6 +31,7 @@ inline constexpr std::size_t prefill_rows = 2;
 inline constexpr std::size_t prefill_tokens = 2;
 inline constexpr std::size_t panels_of_four = 1;
 inline constexpr std::size_t panels_of_two = 2;
+inline constexpr std::size_t panel_ahead = 8192;
 
 /// f of each quarter of the operands.
 template <class F, class... V>
@@ -167,6 +168,7 @@ BITNET_INLINE float fold_max(f32x16 x) noexcept {
   return vgetq_lane_f32(larger(two, vextq_f32(two, two, 1)), 0);
 }
 BITNET_INLINE void prefetch(const void* p) noexcept { BITNET_PREFETCH(p); }
+BITNET_INLINE void prefetch_panel(const void* p) noexcept { prefetch(p); }
 
 BITNET_INLINE i32x16 zero_i32() noexcept {
   const int32x4_t zero = vdupq_n_s32(0);

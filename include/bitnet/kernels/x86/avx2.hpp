@@ -27,6 +27,7 @@ inline constexpr std::size_t prefill_rows = 2;
 inline constexpr std::size_t prefill_tokens = 3;
 inline constexpr std::size_t panels_of_four = 1;
 inline constexpr std::size_t panels_of_two = 2;
+inline constexpr std::size_t panel_ahead = 16384;  // a tenth faster than 8 KiB into the first level
 
 // ---- verbs, as described in scalar.hpp ----------------------------------------------------------
 
@@ -147,6 +148,9 @@ BITNET_INLINE float fold_max(f32x16 a) noexcept {
 }
 BITNET_INLINE void prefetch(const void* p) noexcept {
   _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0);
+}
+BITNET_INLINE void prefetch_panel(const void* p) noexcept {
+  _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1);
 }
 
 BITNET_INLINE i32x16 zero_i32() noexcept {

@@ -21,9 +21,9 @@ struct dots {
   static constexpr bool reads_apart = false;
   static constexpr std::size_t lines_in_turn = 20;
   template <quant::encoding E>
-  static constexpr std::size_t most_tokens = E == quant::encoding::binary ? 7 : 8;
+  static constexpr std::size_t most_tokens = E == quant::encoding::binary ? 6 : 8;
   template <quant::encoding E>
-  static constexpr std::size_t most_tokens_in_blocks = E == quant::encoding::int8 ? 8 : 7;
+  static constexpr std::size_t most_tokens_in_blocks = E == quant::encoding::int8 ? 8 : 6;
   static constexpr bool multiplies_bits = true;
 
   /// Few tokens take several chains of sums, to hide the latency of one dot product after another.
@@ -111,7 +111,27 @@ struct dots {
   };
 };
 
+#include <bitnet/kernels/body/panels.inc>
 #include <bitnet/kernels/body/tiled.inc>
+
+/// Products of pairs and their sums in one instruction.
+struct dot_rows : pair_rows {
+  static BITNET_INLINE sum plus(sum s, const std::int16_t* x, i16x32 rows) noexcept {
+    s.v = _mm512_dpwssd_epi32(s.v, broadcast_pair(x).v, rows.v);
+    BITNET_KEEP_ORDER(s.v);
+    return s;
+  }
+};
+
+inline panel_product choose_product(quant::kv_type type, std::size_t vectors) noexcept {
+  return type == quant::kv_type::q8 ? product_of<dot_rows>(vectors)
+                                    : on_avx512::choose_product(type, vectors);
+}
+
+inline tag attend(tag self, const attention_task& task) noexcept {
+  attend_with(&choose_product, task);
+  return self;
+}
 
 }  // namespace on_avx512::vnni
 }  // namespace kernels

@@ -35,7 +35,7 @@ BITNET_INLINE __m128i fold_four(__m512i a, __m512i b, __m512i c, __m512i d) noex
   return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 
-/// R rows times N tokens, from their turned codes and activations; to[n][r] is where the
+/// R rows (1 or 4) times N tokens, from their turned codes and activations; to[n][r] is where the
 /// sum of row r and token n goes. A function of its own, so that GCC keeps its sums in registers.
 template <std::size_t R, std::size_t N>
 BITNET_NOINLINE void turned_rows(const std::uint8_t* const (&codes)[4], std::size_t row_bytes,
@@ -88,9 +88,11 @@ BITNET_NOINLINE void turned_rows(const std::uint8_t* const (&codes)[4], std::siz
   for (std::size_t n = 0; n < N; ++n) {
     const __m128i four = fold_four(of(0, n), of(1, n), of(2, n), of(3, n));
     to[0][token[n]] = _mm_extract_epi32(four, 0);
-    if constexpr (R > 1) to[1][token[n]] = _mm_extract_epi32(four, 1);
-    if constexpr (R > 2) to[2][token[n]] = _mm_extract_epi32(four, 2);
-    if constexpr (R > 3) to[3][token[n]] = _mm_extract_epi32(four, 3);
+    if constexpr (R == 4) {
+      to[1][token[n]] = _mm_extract_epi32(four, 1);
+      to[2][token[n]] = _mm_extract_epi32(four, 2);
+      to[3][token[n]] = _mm_extract_epi32(four, 3);
+    }
   }
 }
 
@@ -120,12 +122,7 @@ inline void gated_list(const std::uint8_t* codes, std::size_t row_bytes, const s
     for (std::size_t r = 0; r < 4; ++r) take(i + r, r);
     turned_rows<4, N>(line, row_bytes, x, to, token);
   }
-  if (i + 2 <= count) {
-    for (std::size_t r = 0; r < 2; ++r) take(i + r, r);
-    turned_rows<2, N>(line, row_bytes, x, to, token);
-    i += 2;
-  }
-  if (i < count) {
+  for (; i < count; ++i) {
     take(i, 0);
     turned_rows<1, N>(line, row_bytes, x, to, token);
   }
@@ -160,14 +157,14 @@ inline void gated_run(const quant::tiled_view& w, const quant::quantized_rows& x
   for (std::size_t i = 0; i < count; ++i) {
     turn_tile(w.lines + (tile + i) * tile_lines * quant::line_bytes, tile_lines, row_bytes,
               codes + i * quant::tile_rows * row_bytes);
-    finite = finite && small(tile_scales(w, tile + i));
+    finite = finite && is_moderate(tile_scales(w, tile + i));
   }
   for (std::size_t token = 0; token < x.rows; token += gated_tokens) {
     const std::size_t tokens = x.rows - token < gated_tokens ? x.rows - token : gated_tokens;
     bool skips = finite;
     for (std::size_t t = 0; t < tokens; ++t) {
       turn_values(x.values + (token + t) * x.padded(), x.padded(), values + t * padded);
-      skips = skips && small(broadcast(x.scales[token + t]));
+      skips = skips && is_moderate(broadcast(x.scales[token + t]));
     }
     // Gates above this are open, and those that are not numbers; above what is none, all are.
     const f32x16 least = broadcast(skips ? 0.0F : std::numeric_limits<float>::quiet_NaN());

@@ -41,7 +41,7 @@ BITNET_INLINE f32x16 tile_scales(const quant::tiled_view& w, std::size_t tile) n
 }
 
 /// Whether all lanes are so small that two of them times any int32 are finite.
-BITNET_INLINE bool small(f32x16 a) noexcept {
+BITNET_INLINE bool is_moderate(f32x16 a) noexcept {
   return _mm512_cmp_ps_mask(abs(a).v, broadcast(1e12F).v, _CMP_LT_OQ) == 0xffff;
 }
 
