@@ -5,6 +5,7 @@
 #include <bitnet/core/log.hpp>
 #include <bitnet/nn/context.hpp>
 #include <bitnet/nn/linear.hpp>
+#include <bitnet/nn/norm.hpp>
 
 #include <algorithm>
 #include <bit>
