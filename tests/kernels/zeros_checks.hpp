@@ -33,7 +33,7 @@ struct sparse_rows : test_rows {
 };
 
 inline constexpr std::size_t sparse_percents[] = {0, 3, 30, 60, 100};
-inline constexpr std::size_t sparse_tokens[] = {1, 3, 4, 6, 33, 131};
+inline constexpr std::size_t sparse_tokens[] = {1, 3, 4, 6, 33};
 
 /// Lists hold every value that is not zero, once and where it was.
 inline void check_nonzero_lists() {
@@ -74,7 +74,8 @@ inline void check_nonzero_lists() {
 inline void check_nonzero_products() {
   generator g{22};
   for (const std::size_t percent : sparse_percents)
-    for (const std::size_t tokens : sparse_tokens) {
+    for (std::size_t tokens : sparse_tokens) {
+      if (percent == 30 && tokens == 33) tokens = 131;  // more than are summed up at a time
       const std::size_t cols = 20 + g.below(900), rows = 1 + g.below(150);
       const bool half = g.below(2) == 0;
       const test_matrix m =
@@ -147,7 +148,7 @@ inline void check_gated_products() {
   generator g{24};
   for (const std::size_t percent : sparse_percents)
     for (const std::size_t tokens : sparse_tokens) {
-      const std::size_t cols = 20 + g.below(700), rows = 1 + g.below(900);
+      const std::size_t cols = 20 + g.below(700), rows = 1 + g.below(700);
       const test_matrix m = make_matrix(
           g, {rows, cols, bitnet::round_up(cols, 64), encoding::ternary2, g.below(2) == 0});
       test_rows x{tokens, cols, false};

@@ -59,16 +59,24 @@ struct dots : plain_sums {
   static BITNET_INLINE void add(const std::uint8_t* line, std::size_t count,
                                 const std::int8_t* const (&x)[T], i32x16 (&sums)[T]) noexcept {
     if constexpr (T > 2) {  // the sums of two tokens fill half of the registers
-      static_assert(T == 4);
+      static_assert(T <= 4);
       const std::int8_t* const first[2] = {x[0], x[1]};
-      const std::int8_t* const second[2] = {x[2], x[3]};
-      i32x16 s[2] = {sums[0], sums[1]}, t[2] = {sums[2], sums[3]};
+      i32x16 s[2] = {sums[0], sums[1]};
       add<E, 2>(line, count, first, s);
-      add<E, 2>(line, count, second, t);
       sums[0] = s[0];
       sums[1] = s[1];
-      sums[2] = t[0];
-      sums[3] = t[1];
+      if constexpr (T == 3) {
+        const std::int8_t* const last[1] = {x[2]};
+        i32x16 t[1] = {sums[2]};
+        add<E, 1>(line, count, last, t);
+        sums[2] = t[0];
+      } else {
+        const std::int8_t* const second[2] = {x[2], x[3]};
+        i32x16 t[2] = {sums[2], sums[3]};
+        add<E, 2>(line, count, second, t);
+        sums[2] = t[0];
+        sums[3] = t[1];
+      }
     } else if constexpr (E == quant::encoding::int8) {
       add_int8<T>(line, count, x, sums);
     } else {
