@@ -157,7 +157,7 @@ inline void gated_run(const quant::tiled_view& w, const quant::quantized_rows& x
   for (std::size_t i = 0; i < count; ++i) {
     turn_tile(w.lines + (tile + i) * tile_lines * quant::line_bytes, tile_lines, row_bytes,
               codes + i * quant::tile_rows * row_bytes);
-    finite = finite && is_moderate(tile_scales(w, tile + i));
+    finite = finite && is_moderate(load_scales(w, (tile + i) * quant::tile_rows));
   }
   for (std::size_t token = 0; token < x.rows; token += gated_tokens) {
     const std::size_t tokens = x.rows - token < gated_tokens ? x.rows - token : gated_tokens;

@@ -67,20 +67,6 @@ inline void add_lists(const std::uint8_t* codes, const nonzero_block& list,
   }
 }
 
-/// `count` ternary lines unpacked, column by column.
-inline void unpack_lines(const std::uint8_t* line, std::size_t count,
-                         std::uint8_t* codes) noexcept {
-  const __m512i mask = _mm512_set1_epi8(3);
-  for (; count != 0; --count, line += quant::line_bytes) {
-    __m512i four = load_line(line);
-    BITNET_UNROLL
-    for (std::size_t p = 0; p < 4; ++p, codes += quant::line_bytes) {
-      _mm512_storeu_si512(codes, _mm512_and_si512(four, mask));
-      four = _mm512_srli_epi16(four, 2);
-    }
-  }
-}
-
 /// R tiles, all tokens.
 template <std::size_t R>
 inline void nonzero_tiles(const quant::tiled_view& w, const quant::quantized_rows& x,
@@ -88,19 +74,20 @@ inline void nonzero_tiles(const quant::tiled_view& w, const quant::quantized_row
   constexpr std::size_t T = nonzero_block::rows, lines_a_block = nonzero_block::columns / 16;
   alignas(64) std::uint8_t codes[R * unpacked_tile];
   alignas(64) std::int32_t sums[most_quads][R][T][quant::tile_rows];
-  const std::size_t blocks = x.nonzero_blocks(), tile_lines = w.lines_per_tile();
+  const std::size_t lists = x.nonzero_blocks(), tile_lines = w.lines_per_tile();
   for (std::size_t first = 0; first < x.quads(); first += most_quads) {
     const std::size_t quads = x.quads() - first < most_quads ? x.quads() - first : most_quads;
     std::memset(sums, 0, quads * sizeof sums[0]);
-    for (std::size_t b = 0; b < blocks; ++b) {
+    for (std::size_t b = 0; b < lists; ++b) {
       const std::size_t line = b * lines_a_block;
       const std::size_t lines =
           tile_lines - line < lines_a_block ? tile_lines - line : lines_a_block;
       for (std::size_t r = 0; r < R; ++r)
-        unpack_lines(w.lines + ((tile + r) * tile_lines + line) * quant::line_bytes, lines,
-                     codes + r * unpacked_tile);
+        blocks::unpack<quant::encoding::ternary2>(
+            w.lines + ((tile + r) * tile_lines + line) * quant::line_bytes, lines,
+            codes + r * unpacked_tile);
       for (std::size_t q = 0; q < quads; ++q)
-        add_lists<R>(codes, x.nonzero[(first + q) * blocks + b], sums[q],
+        add_lists<R>(codes, x.nonzero[(first + q) * lists + b], sums[q],
                      std::make_index_sequence<nonzero_block::masks - 1>{});
     }
     for (std::size_t r = 0; r < R; ++r)

@@ -34,12 +34,6 @@ BITNET_INLINE f32x16 load_tile(const quant::tiled_view& w, matrix_view<float> y,
   return w.rows - row >= 16 ? load<float>(from) : load_partial<float>(from, w.rows - row);
 }
 
-/// The scales of the rows of a tile.
-BITNET_INLINE f32x16 tile_scales(const quant::tiled_view& w, std::size_t tile) noexcept {
-  const std::size_t at = tile * quant::tile_rows;
-  return w.scales_f16 != nullptr ? load<f16>(w.scales_f16 + at) : load<float>(w.scales_f32 + at);
-}
-
 /// Whether all lanes are so small that two of them times any int32 are finite.
 BITNET_INLINE bool is_moderate(f32x16 a) noexcept {
   return _mm512_cmp_ps_mask(abs(a).v, broadcast(1e12F).v, _CMP_LT_OQ) == 0xffff;
