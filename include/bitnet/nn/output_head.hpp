@@ -154,11 +154,10 @@ struct output_head {
                activations exact, matrix_view<scored_token> out) const {
     const weight_matrix& w = full.weight;
     c.pieces(rows.size(), [&](std::size_t first, std::size_t last, std::size_t) {
-      const auto mine = rows.subspan(first, last - first);
       if (w.storage == weight_storage::tiled) {
-        multiply_tiles(c, in, mine, exact);
+        multiply_tiles(c, in, rows, first, last, exact);
       } else {
-        multiply_each(c, in, mine, exact);
+        multiply_each(c, in, rows.subspan(first, last - first), exact);
       }
     });
     c.each_row(out.rows, [&](std::size_t r) {
@@ -168,16 +167,17 @@ struct output_head {
     });
   }
 
-  /// Tiles of the listed rows times all states.
+  /// Tiles of rows [first, last) of the list times all states. A tile of several rows is for whoever
+  /// has the first of them: nobody else may write where its scores go.
   template <class C>
   void multiply_tiles(const C& c, const detail::layer_input& in, std::span<const candidate> rows,
-                      activations exact) const {
-    std::size_t done = 0;
-    for (const candidate& k : rows) {
-      const std::size_t row = k.row / quant::tile_rows * quant::tile_rows;
-      if (row < done) continue;  // with the one before it
-      done = row + quant::tile_rows;
-      detail::multiply_rows(c, full, in, exact, row, std::min(done, full.weight.rows), {});
+                      std::size_t first, std::size_t last, activations exact) const {
+    const auto tile_of = [&](std::size_t i) { return rows[i].row / quant::tile_rows; };
+    for (std::size_t i = first; i < last; ++i) {
+      if (i > 0 && tile_of(i) == tile_of(i - 1)) continue;
+      const std::size_t row = tile_of(i) * quant::tile_rows;
+      const std::size_t end = std::min(row + quant::tile_rows, full.weight.rows);
+      detail::multiply_rows(c, full, in, exact, row, end, {});
     }
   }
 
