@@ -123,8 +123,8 @@ std::vector<std::byte> fill(const tensor& t, std::uint64_t size, std::size_t how
                             std::uint32_t seed) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(size));
   const auto next = [&seed] { return (seed = seed * 1664525U + 1013904223U) >> 24; };
-  const auto format = quant::find_format(static_cast<quant::format_id>(t.type));
-  if (how == 0 && format && format->pack != nullptr && format->accepts_shape(t.rows, t.cols)) {
+  const auto format = quant::find_writable_format(static_cast<quant::format_id>(t.type));
+  if (how == 0 && format && format->accepts_shape(t.rows, t.cols)) {
     std::vector<float> values(t.rows * t.cols, 1.0F);
     if (t.rows != 1)
       for (float& x : values) x = static_cast<float>(next() % 3) - 1.0F;

@@ -53,7 +53,7 @@ struct head_under_test {
   }
 
   /// A head in tiles, as the loader binds them.
-  head_under_test(const std::vector<float>& w, const bitnet::quant::format_info& format) {
+  head_under_test(const std::vector<float>& w, const bitnet::quant::writable_format& format) {
     bytes.resize(static_cast<std::size_t>(*format.tensor_bytes(vocab, dim)));
     format.pack(w.data(), vocab, dim, bytes.data());
     nn::weight_matrix source;
@@ -209,10 +209,10 @@ TEST_CASE("a screen is as far from the head as it says") {
 }
 
 TEST_CASE("a head in tiles is screened for both planes of its input") {
-  for (const auto& format : {bitnet::quant::describe<bitnet::quant::q8_0>(),
-                             bitnet::quant::describe<bitnet::quant::q4_0>(),
-                             bitnet::quant::describe<bitnet::quant::q1_0>(),
-                             bitnet::quant::describe<bitnet::quant::tq2_0>()}) {
+  for (const auto& format : {bitnet::quant::describe_writable<bitnet::quant::q8_0>(),
+                             bitnet::quant::describe_writable<bitnet::quant::q4_0>(),
+                             bitnet::quant::describe_writable<bitnet::quant::q1_0>(),
+                             bitnet::quant::describe_writable<bitnet::quant::tq2_0>()}) {
     const head_under_test h{normal(vocab * dim, 1, 0.02F), format};
     REQUIRE(!h.head.screen.empty());
     for (unsigned seed = 2; seed < 8; ++seed) CHECK(h.agrees(normal(2 * dim, seed), seed));

@@ -60,16 +60,16 @@ TEST_CASE("every shipped format describes itself") {
     names.insert(std::string{info->name});
     CHECK((info->decode_row != nullptr));
     CHECK(info->dense != info->tileable);
-    CHECK((info->make_tiled != nullptr) == info->tileable);
+    CHECK((info->plan_tiles != nullptr) == info->tileable);
     CHECK((info->tile == encoding::ternary2 && info->tileable) == info->ternary);
     const bool packs = id != format_id::q4_k && id != format_id::q5_k;
-    CHECK((info->pack != nullptr) == packs);
-    CHECK((info->encode != nullptr) == packs);
+    CHECK(find_writable_format(id).has_value() == packs);
     CHECK(info->accepts_shape(3, 256));
     if (sizeof(std::size_t) == 8) CHECK_FALSE(info->tensor_bytes(~std::size_t{0} / 2, 256));
   }
   CHECK(names.size() == std::size(all_formats));
   CHECK_FALSE(find_format(static_cast<format_id>(3)));
+  CHECK_FALSE(find_writable_format(static_cast<format_id>(3)));
   CHECK_FALSE(find_format(static_cast<format_id>(0xffffffffU)));
 }
 

@@ -30,7 +30,7 @@ std::vector<float> rounded(const std::vector<float>& w, std::size_t cols, float*
 
 std::vector<float> through_file(quant::format_id id, const std::vector<float>& w,
                                 std::size_t cols) {
-  const auto info = *quant::find_format(id);
+  const auto info = *quant::find_writable_format(id);
   const std::size_t rows = w.size() / cols;
   std::vector<std::byte> bytes(static_cast<std::size_t>(*info.tensor_bytes(rows, cols)));
   info.pack(w.data(), rows, cols, bytes.data());

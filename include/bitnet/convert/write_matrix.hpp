@@ -20,9 +20,8 @@ BITNET_NAMESPACE_BEGIN
 namespace convert {
 
 /// The format that packs a tensor type from floats, if the library has one.
-[[nodiscard]] inline std::optional<quant::format_info> packer_of(gguf::tensor_type type) {
-  const auto format = bitnet::detail::find_format(type);
-  return format && format->pack != nullptr ? format : std::nullopt;
+[[nodiscard]] inline std::optional<quant::writable_format> packer_of(gguf::tensor_type type) {
+  return bitnet::detail::find_writable_format(type);
 }
 
 /// The type of that element type, for tensors that stay what they are.
@@ -126,7 +125,7 @@ class matrix_writer {
 
   const matrix_source* from_;
   gguf::tensor_type type_;
-  quant::format_info format_;
+  quant::writable_format format_;
   executor_ref threads_;
   std::size_t piece_ = 1;
   std::vector<piece> workers_;  // by place in a batch

@@ -78,6 +78,16 @@ class error {
     what_size_ = static_cast<std::uint8_t>(std::min(what.size(), sizeof what_));
     for (std::size_t i = 0; i < what_size_; ++i) what_[i] = what[i];
   }
+  /// A call: errors are copied at hundreds of places and hardly ever.
+  BITNET_NOINLINE constexpr error(const error& other) noexcept
+      : message_{other.message_},
+        offset_{other.offset_},
+        what_size_{other.what_size_},
+        code_{other.code_} {
+    for (std::size_t i = 0; i < what_size_; ++i) what_[i] = other.what_[i];
+  }
+  constexpr error& operator=(const error&) noexcept = default;
+  ~error() = default;
 
   [[nodiscard]] constexpr errc code() const noexcept { return code_; }
   [[nodiscard]] constexpr std::string_view message() const noexcept { return message_; }

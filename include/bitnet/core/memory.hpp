@@ -37,7 +37,7 @@ class aligned_buffer {
   aligned_buffer(const aligned_buffer&) = delete;
   aligned_buffer& operator=(const aligned_buffer&) = delete;
   ~aligned_buffer() {
-    if (data_ != nullptr) source_.release(data_, bytes_of(size_), alignment(source_, size_));
+    if (data_ != nullptr) release();
   }
 
   /// `size` zeros; errc::out_of_memory when the source refuses. `what` names the purpose.
@@ -84,6 +84,10 @@ class aligned_buffer {
   [[nodiscard]] const T& operator[](std::size_t i) const noexcept { return data_[i]; }
 
  private:
+  /// A call, so that destroying what owns many buffers is short.
+  BITNET_NOINLINE void release() noexcept {
+    source_.release(data_, bytes_of(size_), alignment(source_, size_));
+  }
   [[nodiscard]] static std::size_t alignment(memory_source source, std::size_t size) noexcept {
     return source.is_heap() && bytes_of(size) >= huge_page ? huge_page : cache_line;
   }

@@ -25,22 +25,22 @@ class [[nodiscard]] result {
   explicit(false) result(U&& value) noexcept : ok_{true} {
     std::construct_at(std::addressof(value_), std::forward<U>(value));
   }
-  explicit(false) result(const bitnet::error& e) noexcept : error_{e}, ok_{false} {}
+  explicit(false) result(const bitnet::error& e) noexcept { fail(e); }
 
-  result(result&& other) noexcept : ok_{other.ok_} { take(std::move(other)); }
+  result(result&& other) noexcept { take(std::move(other)); }
   result& operator=(result&& other) noexcept {
     if (this != &other) {
       destroy();
-      ok_ = other.ok_;
       take(std::move(other));
     }
     return *this;
   }
-  result(const result& other) noexcept requires std::is_copy_constructible_v<T> : ok_{other.ok_} {
-    if (ok_) {
+  result(const result& other) noexcept requires std::is_copy_constructible_v<T> {
+    if (other.ok_) {
       std::construct_at(std::addressof(value_), other.value_);
+      ok_ = true;
     } else {
-      std::construct_at(std::addressof(error_), other.error_);
+      fail(other.error_);
     }
   }
   result& operator=(const result&) = delete;
@@ -74,11 +74,17 @@ class [[nodiscard]] result {
     return value_;
   }
   void take(result&& other) noexcept {
-    if (ok_) {
+    if (other.ok_) {
       std::construct_at(std::addressof(value_), std::move(other.value_));
+      ok_ = true;
     } else {
-      std::construct_at(std::addressof(error_), other.error_);
+      fail(other.error_);
     }
+  }
+  /// Says so after the copy, a call that compilers would otherwise suspect of having changed it.
+  void fail(const bitnet::error& e) noexcept {
+    std::construct_at(std::addressof(error_), e);
+    ok_ = false;
   }
   void destroy() noexcept {
     if (ok_) std::destroy_at(std::addressof(value_));
@@ -94,8 +100,18 @@ class [[nodiscard]] result {
 /// Success or an error.
 class [[nodiscard]] status {
  public:
-  status() noexcept : error_{errc::unknown, ""}, ok_{true} {}
+  status() noexcept : ok_{true} {}
   explicit(false) status(const bitnet::error& e) noexcept : error_{e}, ok_{false} {}
+  status(const status& other) noexcept : ok_{other.ok_} {
+    if (!ok_) std::construct_at(std::addressof(error_), other.error_);
+  }
+  status& operator=(const status& other) noexcept {
+    if (this == &other) return *this;
+    ok_ = other.ok_;
+    if (!ok_) std::construct_at(std::addressof(error_), other.error_);
+    return *this;
+  }
+  ~status() = default;
 
   [[nodiscard]] explicit operator bool() const noexcept { return ok_; }
   [[nodiscard]] const bitnet::error& error() const noexcept {
@@ -104,7 +120,9 @@ class [[nodiscard]] status {
   }
 
  private:
-  bitnet::error error_;
+  union {
+    bitnet::error error_;  // of a failure
+  };
   bool ok_;
 };
 

@@ -28,6 +28,12 @@ namespace detail {
   const auto id = format_of(type, i2_s_arm);
   return id ? quant::find_format(*id) : std::nullopt;
 }
+/// The same of one that can be written.
+[[nodiscard]] inline std::optional<quant::writable_format> find_writable_format(
+    gguf::tensor_type type) noexcept {
+  const auto id = format_of(type);
+  return id ? quant::find_writable_format(*id) : std::nullopt;
+}
 
 }  // namespace detail
 BITNET_NAMESPACE_END

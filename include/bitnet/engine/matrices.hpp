@@ -96,14 +96,16 @@ class matrix_binder {
       return bind_tiled<W>(t, *tiled, w, bitnet_input || tiled->per_token);
     BITNET_TRY(const quant::format_info stored, format(t));
     quant::format_info wanted = stored;
+    quant::pack_function pack = nullptr;
     if constexpr (!std::is_same_v<W, nn::any_format>) wanted = quant::describe<W>();
-    if (wanted.decode_row != stored.decode_row) BITNET_CHECK(check_convertible(t, wanted));
+    if constexpr (quant::packable_format<W>) pack = &quant::pack<W>;
+    if (wanted.decode_row != stored.decode_row) BITNET_CHECK(check_convertible(t, wanted, pack));
     w.decode = wanted.decode_row;
     w.bytes = {nullptr, w.rows, w.cols};
     if (options_.math == arithmetic::exact || !wanted.tileable)
-      return bind_rows(t, stored, wanted, w, bitnet_input);
+      return bind_rows(t, stored, wanted, pack, w, bitnet_input);
     const bool per_token = bitnet_input || is_bitnet_format(*format_of(t.type, options_));
-    return tile(t, stored, wanted, w, per_token);
+    return tile(t, stored, wanted, pack, w, per_token);
   }
 
   /// Bounds the scores of a head of few bits, bound to `t`, that is its own screen.
@@ -143,8 +145,9 @@ class matrix_binder {
   }
 
   [[nodiscard]] static status check_convertible(const gguf::tensor_info& t,
-                                                const quant::format_info& to) {
-    if (to.pack == nullptr)
+                                                const quant::format_info& to,
+                                                quant::pack_function pack) {
+    if (pack == nullptr)
       return error{errc::wrong_type,
                    "the tensor is of another format than the layer, which has no pack()", t.name,
                    t.offset};
@@ -191,11 +194,11 @@ class matrix_binder {
   }
 
   [[nodiscard]] status tile(const gguf::tensor_info& t, const quant::format_info& stored,
-                            const quant::format_info& wanted, nn::weight_matrix& w,
-                            bool per_token) {
+                            const quant::format_info& wanted, quant::pack_function pack,
+                            nn::weight_matrix& w, bool per_token) {
     const quant::tile_plan plan = wanted.plan_tiles(w.rows, w.cols, false);
     BITNET_TRY(w.tiles, source_->keep_tiles(plan, t.name));
-    const auto pack = [&](const std::byte* bytes) -> status {
+    const auto fill = [&](const std::byte* bytes) -> status {
       BITNET_TRY(auto scratch,
                  source_->lend<float>(quant::tile_scratch(plan) * threads_.concurrency(), t.name));
       if (!source_->dry())
@@ -204,13 +207,13 @@ class matrix_binder {
     };
     if (wanted.decode_row == stored.decode_row) {
       BITNET_TRY(const borrowed_bytes bytes, source_->borrow(t));
-      BITNET_CHECK(pack(bytes.data));
+      BITNET_CHECK(fill(bytes.data));
     } else {
       BITNET_TRY(auto packed,
                  source_->lend<std::byte>(
                      static_cast<std::size_t>(*wanted.tensor_bytes(w.rows, w.cols)), t.name));
-      BITNET_CHECK(convert(t, stored, wanted, packed.data()));
-      BITNET_CHECK(pack(packed.data()));
+      BITNET_CHECK(convert(t, stored, pack, packed.data()));
+      BITNET_CHECK(fill(packed.data()));
     }
     source_->forget(t);
     return finish_tiled(t, w, per_token);
@@ -218,8 +221,8 @@ class matrix_binder {
 
   /// Rows as the file has them, or as the layer's format does.
   [[nodiscard]] status bind_rows(const gguf::tensor_info& t, const quant::format_info& stored,
-                                 const quant::format_info& wanted, nn::weight_matrix& w,
-                                 bool bitnet_input) {
+                                 const quant::format_info& wanted, quant::pack_function pack,
+                                 nn::weight_matrix& w, bool bitnet_input) {
     using quant::activation_kind;
     w.input = options_.math != arithmetic::exact && bitnet_input ? activation_kind::per_token
                                                                  : activation_kind::float32;
@@ -232,12 +235,12 @@ class matrix_binder {
     }
     BITNET_TRY(w.owned, source_->keep<std::byte>(w.read_bytes, t.name));
     w.bytes.data = w.owned.data();
-    return convert(t, stored, wanted, w.owned.data());
+    return convert(t, stored, pack, w.owned.data());
   }
 
   /// Packs the tensor into another format, through floats.
   [[nodiscard]] status convert(const gguf::tensor_info& t, const quant::format_info& from,
-                               const quant::format_info& to, std::byte* out) {
+                               quant::pack_function pack, std::byte* out) {
     const std::size_t rows = t.rows(), cols = t.cols();
     BITNET_TRY(auto values, source_->lend<float>(rows * cols, t.name));
     BITNET_TRY(const borrowed_bytes bytes, source_->borrow(t));
@@ -245,7 +248,7 @@ class matrix_binder {
     threads_.parallel_for(rows, [&](std::size_t r, std::size_t) {
       from.decode_row({bytes.data, rows, cols}, r, values.span().subspan(r * cols, cols));
     });
-    to.pack(values.data(), rows, cols, out);
+    pack(values.data(), rows, cols, out);
     return {};
   }
 

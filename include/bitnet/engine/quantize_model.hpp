@@ -59,8 +59,7 @@ struct quantize_options {
 
 /// Whether write_quantized() writes a type.
 [[nodiscard]] inline bool can_quantize_to(gguf::tensor_type type) noexcept {
-  const auto format = detail::find_format(type);
-  return format && format->encode != nullptr;
+  return detail::find_writable_format(type).has_value();
 }
 
 namespace detail {
@@ -139,8 +138,8 @@ class model_quantizer {
     type to = wanted(t);
     if ((to == t.type && !reorder) || t.elements() == 0) return plan;
     const auto accepts = [&](type other) {
-      const auto format = find_format(other);
-      return format && format->encode != nullptr && format->accepts_shape(t.rows(), t.cols());
+      const auto format = find_writable_format(other);
+      return format && format->accepts_shape(t.rows(), t.cols());
     };
     if (!can_quantize_to(to))
       return error{errc::invalid_argument, "this library does not write this tensor type",
@@ -169,7 +168,8 @@ class model_quantizer {
   /// What is needed to convert one tensor.
   struct conversion {
     const gguf::tensor_info* tensor;
-    quant::format_info from, to;
+    quant::format_info from;
+    quant::writable_format to;
     quant::packed_rows source;
     std::size_t unit;        ///< rows that are encoded together
     std::size_t unit_bytes;  ///< of such a matrix
@@ -178,7 +178,8 @@ class model_quantizer {
   };
 
   [[nodiscard]] conversion plan_conversion(const gguf::tensor_info& t, type to) const {
-    conversion c{&t, *find_format(t.type, options_.i2_s_arm), *find_format(to), {}, 0, 0, 0, 0};
+    conversion c{
+        &t, *find_format(t.type, options_.i2_s_arm), *find_writable_format(to), {}, 0, 0, 0, 0};
     c.unit = c.to.unit_rows(t.cols());
     c.unit_bytes = static_cast<std::size_t>(*c.to.tensor_bytes(c.unit, t.cols()));
     c.unit_codes = c.unit_bytes - gguf::storage_of(to).tensor_tail_bytes;

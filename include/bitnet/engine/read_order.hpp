@@ -2,6 +2,7 @@
 // Finds how this machine reads a model's matrices fastest, by trying it while loading.
 #pragma once
 
+#include <bitnet/core/concat.hpp>
 #include <bitnet/core/log.hpp>
 #include <bitnet/nn/context.hpp>
 #include <bitnet/nn/linear.hpp>
@@ -105,12 +106,10 @@ class read_order_finder {
     }
     [[nodiscard]] std::string text(std::size_t cols) const {
       constexpr const char* names[] = {"as the kernels are used to", "in line", "apart"};
-      const auto rounded = [](float speed) {
-        return std::to_string(static_cast<int>(speed + 0.5F)) + " GB/s";
-      };
-      return "matrices of " + std::to_string(cols) + " columns are read " +
-             names[static_cast<std::size_t>(best())] + ": in line " + rounded(in_line) +
-             ", apart " + rounded(apart);
+      const auto rounded = [](float speed) { return static_cast<std::uint32_t>(speed + 0.5F); };
+      return concat({"matrices of ", cols, " columns are read ",
+                     names[static_cast<std::size_t>(best())], ": in line ", rounded(in_line),
+                     " GB/s, apart ", rounded(apart), " GB/s"});
     }
   };
 

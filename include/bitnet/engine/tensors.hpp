@@ -2,6 +2,7 @@
 // Binds the tensors that an architecture lists to those of a file, checking every shape.
 #pragma once
 
+#include <bitnet/core/concat.hpp>
 #include <bitnet/engine/matrices.hpp>
 #include <bitnet/nn/embedding.hpp>
 #include <bitnet/nn/norm.hpp>
@@ -47,7 +48,7 @@ class tensor_binder {
   /// A norm of `size` weights.
   void operator()(std::string_view name, nn::rms_norm& norm, std::size_t size) {
     if (!status_) return;
-    const auto* t = require(std::string{name} + ".weight");
+    const auto* t = require(concat({name, ".weight"}));
     if (t == nullptr) return;
     if (!check_shape(*t, size, 1)) return;
     norm.weight = to_floats(*t);
@@ -58,15 +59,15 @@ class tensor_binder {
   template <class W>
   void operator()(std::string_view name, nn::linear<W>& layer, std::size_t rows, std::size_t cols) {
     if (!status_) return;
-    const auto* t = require(std::string{name} + ".weight");
+    const auto* t = require(concat({name, ".weight"}));
     if (t == nullptr || !check_shape(*t, cols, rows)) return;
     expect(matrices_.bind<W>(*t, layer.weight, bitnet_activations_));
-    if (const auto* s = take(std::string{name} + ".scale")) {
+    if (const auto* s = take(concat({name, ".scale"}))) {
       if (!check_shape(*s, 1, 1)) return;
       const auto scale = to_floats(*s);
       if (status_ && !source_->dry()) layer.weight.output_scale = scale[0];
     }
-    if (const auto* b = take(std::string{name} + ".bias")) {
+    if (const auto* b = take(concat({name, ".bias"}))) {
       if (!check_shape(*b, rows, 1)) return;
       layer.weight.bias = to_floats(*b);
     }
@@ -75,7 +76,7 @@ class tensor_binder {
   /// The token embedding; every row stays in the file's bytes.
   void operator()(std::string_view name, nn::embedding& table, std::size_t vocab, std::size_t dim) {
     if (!status_) return;
-    const auto* t = require(std::string{name} + ".weight");
+    const auto* t = require(concat({name, ".weight"}));
     if (t == nullptr || !check_shape(*t, dim, vocab)) return;
     const auto format = matrices_.format(*t);
     if (!format) return fail(format.error());

@@ -2,6 +2,7 @@
 // Reads the tokenizer of a GGUF file: metadata keys become a text::vocabulary.
 #pragma once
 
+#include <bitnet/core/concat.hpp>
 #include <bitnet/core/log.hpp>
 #include <bitnet/gguf/metadata.hpp>
 #include <bitnet/text/pretokenize.hpp>
@@ -30,8 +31,8 @@ namespace detail {
   const bool bitnet = arch == "bitnet" || arch == "bitnet-25" || arch == "bitnet-b1.58";
   const std::string_view assumed = bitnet ? "llama-bpe" : "default";
   if (log.wants(log_level::warning))
-    log(log_level::warning, "the file has no " + std::string{key} + ": " + std::string{assumed} +
-                                " is assumed; `bitnet repair` writes a copy that has one");
+    log(log_level::warning, concat({"the file has no ", key, ": ", assumed,
+                                    " is assumed; `bitnet repair` writes a copy that has one"}));
   return assumed;
 }
 

@@ -2,6 +2,7 @@
 // Turns the bytes of a GGUF file into tables, believing nothing that they say.
 #pragma once
 
+#include <bitnet/core/concat.hpp>
 #include <bitnet/gguf/file.hpp>
 #include <bitnet/gguf/layout.hpp>
 
@@ -314,10 +315,9 @@ class parser {
     if (tiled_type::in_family(id)) return check_tiled(t, id, at);
     const type_info* info = find_file_type(id);
     if (info == nullptr || info->refusal != nullptr) {
-      std::string what{t.name};
-      what += " (type " + std::to_string(id);
-      if (info != nullptr && !info->name.empty()) what.append(" = ").append(info->name);
-      what += ')';
+      const std::string_view name = info == nullptr ? std::string_view{} : info->name;
+      const std::string what =
+          concat({t.name, " (type ", id, name.empty() ? "" : " = ", name, ")"});
       if (info == nullptr)
         return error{errc::unknown, "this tensor type id is not known", what, at};
       return error{info->code, info->refusal, what, at};
@@ -334,7 +334,7 @@ class parser {
     if (!tiled_type::of(id))
       return error{errc::unknown,
                    "this tiled tensor type is not known: the file was made for another version",
-                   std::string{t.name} + " (type " + std::to_string(id) + ')', at};
+                   concat({t.name, " (type ", id, ")"}), at};
     if (!has_layout_)
       return error{errc::missing, "the file has tiled tensors but does not say their layout",
                    layout_key, at};

@@ -40,7 +40,7 @@ inline constexpr std::size_t decode_rows = 1;   ///< rows of a dense matrix side
 inline constexpr std::size_t prefill_rows = 1;  ///< rows and tokens of a dense block
 inline constexpr std::size_t prefill_tokens = 1;
 inline constexpr std::size_t panels_of_four = 1;  ///< panels side by side for 4 vectors,
-inline constexpr std::size_t panels_of_two = 2;   ///< and for 2 (panels.inc)
+inline constexpr std::size_t panels_of_two = 1;   ///< and for 2 (panels.inc)
 inline constexpr std::size_t panel_ahead = 8192;  ///< bytes from what is read to prefetch_panel
 
 template <class F>
@@ -63,11 +63,11 @@ BITNET_INLINE f32x16 load(const void* p) noexcept {
 }
 BITNET_INLINE void store(float* p, f32x16 a) noexcept { std::memcpy(p, a.v, sizeof a.v); }
 /// Rounds to nearest, halves to even.
-BITNET_INLINE void store(f16* p, f32x16 a) noexcept {
+inline BITNET_NOINLINE void store(f16* p, f32x16 a) noexcept {
   for (std::size_t i = 0; i < 16; ++i) p[i] = to_f16(a.v[i]);
 }
 /// Rounds |a| <= 2^20 to nearest, halves to even; values in [-128, 127]. Returns their sum.
-BITNET_INLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
+inline BITNET_NOINLINE std::int32_t store(std::int8_t* p, f32x16 a) noexcept {
   std::int32_t sum = 0;
   for (std::size_t i = 0; i < 16; ++i) {
     const std::int32_t q = round_to_even(a.v[i]);
@@ -179,6 +179,7 @@ BITNET_INLINE i32x16 add_pairs(i16x32 a, i16x32 b, i32x16 c) noexcept {
   return c;
 }
 
+#define BITNET_REGISTER_INLINE inline BITNET_NOINLINE
 #include <bitnet/kernels/body/float.inc>
 
 }  // namespace on_scalar

@@ -13,16 +13,20 @@
 BITNET_NAMESPACE_BEGIN
 namespace nn {
 
-/// Block is one layer: `tensors(visitor, hparams)` lists its tensors, and `operator()(context, x)`
-/// adds its contribution to the residual stream x, [rows][dim], in place.
-template <class Block>
-struct decoder {
+/// What a decoder has beside its blocks.
+struct decoder_ends {
   hparams shape;
   embedding embed;
   rope_frequencies frequencies;
-  std::vector<Block> blocks;
   rms_norm output_norm;
   output_head head;  ///< the embedding's matrix where the file has no head of its own
+};
+
+/// Block is one layer: `tensors(visitor, hparams)` lists its tensors, and `operator()(context, x)`
+/// adds its contribution to the residual stream x, [rows][dim], in place.
+template <class Block>
+struct decoder : decoder_ends {
+  std::vector<Block> blocks;
 
   /// Runs every block over the rows of the step and returns the normalised state, [rows][dim], of
   /// the rows that want logits, in order.

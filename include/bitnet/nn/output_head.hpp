@@ -167,8 +167,8 @@ struct output_head {
     });
   }
 
-  /// Tiles of rows [first, last) of the list times all states. A tile of several rows is for whoever
-  /// has the first of them: nobody else may write where its scores go.
+  /// Tiles of rows [first, last) of the list times all states. A tile of several rows is for
+  /// whoever has the first of them: nobody else may write where its scores go.
   template <class C>
   void multiply_tiles(const C& c, const detail::layer_input& in, std::span<const candidate> rows,
                       std::size_t first, std::size_t last, activations exact) const {

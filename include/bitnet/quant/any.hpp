@@ -121,16 +121,28 @@ struct format_info {
   std::optional<std::uint64_t> (*tensor_bytes)(std::size_t rows,
                                                std::size_t cols) noexcept = nullptr;
   decode_row_function decode_row = nullptr;
-  result<tiled_matrix> (*make_tiled)(packed_rows w, executor_ref threads,
-                                     std::string_view what) noexcept = nullptr;
   tile_plan (*plan_tiles)(std::size_t rows, std::size_t cols, bool one_scale) noexcept = nullptr;
   void (*fill_tiles)(packed_rows w, executor_ref threads, std::span<float> scratch,
                      tiled_matrix& to) noexcept = nullptr;
   bool (*has_one_scale)(packed_rows w, executor_ref threads,
                         std::span<float> scratch) noexcept = nullptr;
-  void (*pack)(const float* weights, std::size_t rows, std::size_t cols,
-               std::byte* out) noexcept = nullptr;
-  std::size_t (*unit_rows)(std::size_t cols) noexcept = nullptr;  ///< and encode(): where pack is
+
+  /// See quant::make_tiled; of a format that is tileable.
+  [[nodiscard]] result<tiled_matrix> make_tiled(packed_rows w, executor_ref threads,
+                                                std::string_view what) const noexcept {
+    return detail::make_tiled(w, threads, what, accepts_shape(w.rows, w.cols), plan_tiles,
+                              fill_tiles);
+  }
+};
+
+using pack_function = void (*)(const float* weights, std::size_t rows, std::size_t cols,
+                               std::byte* out) noexcept;
+
+/// A format that floats can be packed into. Apart from the others, so that programs that only read
+/// models do not compile what writes them.
+struct writable_format : format_info {
+  pack_function pack = nullptr;
+  std::size_t (*unit_rows)(std::size_t cols) noexcept = nullptr;
   void (*encode)(const float* weights, std::size_t rows, std::size_t cols,
                  const matrix_summary& whole, std::byte* out) noexcept = nullptr;
 };
@@ -147,24 +159,31 @@ template <weight_format F>
     info.tileable = true;
     info.tile = F::tile;
     info.ternary = F::tile == encoding::ternary2;
-    info.make_tiled = &make_tiled<F>;
     info.plan_tiles = &plan_tiles<F>;
     info.fill_tiles = &fill_tiles<F>;
     info.has_one_scale = &has_one_scale<F>;
   }
   if constexpr (requires { typename F::value_type; }) info.dense = true;
-  if constexpr (packable_format<F>) {
-    info.pack = &pack<F>;
-    info.unit_rows = &unit_rows<F>;
-    info.encode = &encode<F>;
-  }
   return info;
+}
+template <packable_format F>
+[[nodiscard]] constexpr writable_format describe_writable() noexcept {
+  return {describe<F>(), &pack<F>, &unit_rows<F>, &encode<F>};
 }
 
 /// The description of a shipped format; nothing for an id that is no enumerator.
 [[nodiscard]] constexpr std::optional<format_info> find_format(format_id id) noexcept {
   std::optional<format_info> found;
   visit_format(id, [&](auto format) { found = describe<decltype(format)>(); });
+  return found;
+}
+
+/// The same of one that can be written; nothing for others.
+[[nodiscard]] constexpr std::optional<writable_format> find_writable_format(format_id id) noexcept {
+  std::optional<writable_format> found;
+  visit_format(id, [&](auto format) {
+    if constexpr (packable_format<decltype(format)>) found = describe_writable<decltype(format)>();
+  });
   return found;
 }
 

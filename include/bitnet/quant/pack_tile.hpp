@@ -179,20 +179,34 @@ void fill_tiles(packed_rows w, executor_ref threads, std::span<float> scratch,
   to.clear_padding();
 }
 
+namespace detail {
+
+/// make_tiled() of a format, by what differs between formats.
+[[nodiscard]] inline result<tiled_matrix> make_tiled(
+    packed_rows w, executor_ref threads, std::string_view what, bool accepted,
+    tile_plan (*plan_of)(std::size_t rows, std::size_t cols, bool one_scale) noexcept,
+    void (*fill)(packed_rows w, executor_ref threads, std::span<float> scratch,
+                 tiled_matrix& to) noexcept) noexcept {
+  if (w.rows == 0 || w.cols == 0) return error{errc::shape, "the matrix is empty", what};
+  if (!accepted)
+    return error{errc::shape, "the shape is no whole number of blocks of its format", what};
+  const tile_plan plan = plan_of(w.rows, w.cols, false);
+  BITNET_TRY(auto matrix, tiled_matrix::make(plan, what));
+  BITNET_TRY(auto scratch, aligned_buffer<float>::uninitialized(
+                               tile_scratch(plan) * threads.concurrency(), what));
+  fill(w, threads, scratch.span(), matrix);
+  return matrix;
+}
+
+}  // namespace detail
+
 /// Repacks a whole matrix on the heap. Errors, all naming `what`: errc::shape for an empty matrix
 /// or one that F cannot hold, errc::out_of_memory.
 template <tileable_format F>
 [[nodiscard]] result<tiled_matrix> make_tiled(packed_rows w, executor_ref threads,
                                               std::string_view what = F::name) noexcept {
-  if (w.rows == 0 || w.cols == 0) return error{errc::shape, "the matrix is empty", what};
-  if (!accepts_shape<F>(w.rows, w.cols))
-    return error{errc::shape, "the shape is no whole number of blocks of its format", what};
-  const tile_plan plan = plan_tiles<F>(w.rows, w.cols);
-  BITNET_TRY(auto matrix, tiled_matrix::make(plan, what));
-  BITNET_TRY(auto scratch, aligned_buffer<float>::uninitialized(
-                               tile_scratch(plan) * threads.concurrency(), what));
-  fill_tiles<F>(w, threads, scratch.span(), matrix);
-  return matrix;
+  return detail::make_tiled(w, threads, what, accepts_shape<F>(w.rows, w.cols), &plan_tiles<F>,
+                            &fill_tiles<F>);
 }
 
 }  // namespace quant

@@ -124,8 +124,8 @@ template <class T>
   for (const std::size_t inputs : {h.dim, h.q_dim(), h.ffn})
     if (inputs % c.weights.group != 0)
       return wrong("a matrix's width is no multiple of the quantizer's group", "group");
-  const auto format = quant::find_format(c.embedding);
-  if (!format || format->pack == nullptr || !format->accepts_shape(h.vocab, h.dim))
+  const auto format = quant::find_writable_format(c.embedding);
+  if (!format || !format->accepts_shape(h.vocab, h.dim))
     return wrong("an embedding of this shape cannot be packed in this format", "embedding");
   return {};
 }

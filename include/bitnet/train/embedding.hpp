@@ -24,7 +24,7 @@ void round_to_format(quant::format_id format, executor_ref threads, detail::cons
     });
     return;
   }
-  const auto info = *quant::find_format(format);
+  const auto info = *quant::find_writable_format(format);
   const auto bytes = static_cast<std::size_t>(*info.tensor_bytes(1, table.cols));
   const auto piece = [&](std::size_t first, std::size_t count) {
     std::vector<float> row(table.cols);

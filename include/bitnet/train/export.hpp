@@ -68,8 +68,8 @@ inline void exported_values(const model& m, std::size_t i, std::vector<float>& v
 
 [[nodiscard]] inline status check_format(quant::format_id id, const parameter& p) {
   if (id == quant::format_id::f32) return {};
-  const auto info = quant::find_format(id);
-  if (!info || info->pack == nullptr || !info->accepts_shape(p.rows, p.cols))
+  const auto info = quant::find_writable_format(id);
+  if (!info || !info->accepts_shape(p.rows, p.cols))
     return error{errc::invalid_argument, "the format cannot hold a matrix of this shape", p.name};
   return {};
 }
@@ -77,7 +77,7 @@ inline void exported_values(const model& m, std::size_t i, std::vector<float>& v
 /// Values as the bytes of a format that check_format() allows.
 inline void pack(quant::format_id id, const parameter& p, std::span<const float> values,
                  std::vector<std::byte>& packed) {
-  const auto info = *quant::find_format(id);
+  const auto info = *quant::find_writable_format(id);
   packed.assign(static_cast<std::size_t>(*info.tensor_bytes(p.rows, p.cols)), std::byte{0});
   info.pack(values.data(), p.rows, p.cols, packed.data());
 }
