@@ -25,3 +25,13 @@ TEST_CASE("gemm_tiled is exact in int32 up to the stated number of columns") {
       check_tiled(g, {1, cols, cols, e, false, false, code}, false, 2);
   }
 }
+
+TEST_CASE("gemm_tiled takes fewer tokens at once where a row has many scales") {
+  generator g{6};
+  for (const encoding e : all_encodings) {
+    for (const std::size_t cols : {22544U, 49160U, 133128U})
+      check_tiled(g, {3, cols, 128, e, true}, true, 9);
+    check_tiled(g, {2, 65600, 16, e, true, true}, false, 3);
+    check_tiled(g, {2, 133128, 133184, e, true}, false, 3);
+  }
+}

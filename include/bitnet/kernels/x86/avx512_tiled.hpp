@@ -21,10 +21,10 @@ BITNET_INLINE __m512i broadcast_four(const std::int8_t* p) noexcept {
   return _mm512_set1_epi32(four);
 }
 using on_avx2::line_prefetch;
-/// Asks for a line 8 KiB on, to the second cache level: with as many lines under way as it takes to
+/// Asks for a line 6 KiB on, to the second cache level: with as many lines under way as it takes to
 /// be served at full speed, the first one would have no more places for those in use.
 BITNET_INLINE void prefetch_far(const std::uint8_t* line) noexcept {
-  _mm_prefetch(reinterpret_cast<const char*>(line) + 8192, _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(line) + 6144, _MM_HINT_T1);
 }
 
 #include <bitnet/kernels/body/tile_ends.inc>

@@ -20,10 +20,7 @@ struct dots {
   static constexpr std::int32_t offset = quant::meaning(E).offset;
   static constexpr bool reads_apart = false;
   static constexpr std::size_t lines_in_turn = 20;
-  template <quant::encoding E>
-  static constexpr std::size_t most_tokens = E == quant::encoding::binary ? 6 : 8;
-  template <quant::encoding E>
-  static constexpr std::size_t most_tokens_in_blocks = E == quant::encoding::int8 ? 8 : 6;
+  static constexpr std::size_t most_tokens = 8;
   static constexpr bool multiplies_bits = true;
 
   /// Few tokens take several chains of sums, to hide the latency of one dot product after another.
@@ -59,7 +56,7 @@ struct dots {
     const __m512i mask = _mm512_set1_epi8(3);
     const bit_expander bits;
     std::size_t column = 0;
-    for (std::size_t i = 0; i < count; ++i, line += quant::line_bytes) {
+    do {  // a count of 0 would take a second set of registers
       __m512i codes = load_line(line);
       BITNET_KEEP_ORDER(codes);  // one load, not one for each use
       // More than two tokens are at one line for too long to be seen as a stream that goes on.
@@ -78,7 +75,8 @@ struct dots {
         codes = _mm512_srli_epi16(codes, 2);
         column += 4;
       }
-    }
+      line += quant::line_bytes;
+    } while (--count != 0);
     BITNET_UNROLL
     for (std::size_t k = 0; k < chains<E, T>; ++k) BITNET_UNROLL
     for (std::size_t t = 0; t < T; ++t) s[k][t] = chain[k][t];
