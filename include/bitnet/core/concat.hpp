@@ -13,7 +13,7 @@
 
 BITNET_NAMESPACE_BEGIN
 
-/// A text, or a number to be written in decimal.
+/// A text, which is borrowed, or a number to be written in decimal.
 class text_piece {
  public:
   text_piece(const char* text) noexcept : text_{text} {}
