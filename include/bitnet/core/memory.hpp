@@ -44,7 +44,8 @@ class aligned_buffer {
   [[nodiscard]] static result<aligned_buffer> make(std::size_t size, std::string_view what,
                                                    memory_source source = {}) noexcept {
     auto buffer = uninitialized(size, what, false, source);
-    if (buffer && size != 0) std::memset(static_cast<void*>(buffer->data()), 0, size * sizeof(T));
+    if (buffer && size != 0)
+      std::memset(static_cast<void*>(buffer->data()), 0, buffer->size() * sizeof(T));
     return buffer;
   }
 
