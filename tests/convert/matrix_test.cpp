@@ -138,7 +138,8 @@ TEST_CASE("every type that is said to be written has a packer, and no other has"
                                                         : static_cast<gguf::tensor_type>(id);
     const std::string_view name = gguf::name_of(type);
     CAPTURE(name);
-    CHECK((gguf::find_written_type(name) == type) == convert::packer_of(type).has_value());
+    CHECK((gguf::find_written_type(name) == type) ==
+          bitnet::detail::find_writable_format(type).has_value());
   }
   CHECK(gguf::find_written_type("i2_s") == gguf::tensor_type::i2_s);
   CHECK(!gguf::find_written_type("q4_k"));

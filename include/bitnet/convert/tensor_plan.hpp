@@ -219,7 +219,7 @@ class tensor_planner {
     if (!m.packed && !is_float(t.type))
       return fail(t.wrong(errc::unsupported, "F32, F16 or BF16 is expected"));
     const auto type = wanted.value_or(m.ternary() ? gguf::tensor_type::i2_s : stored_type(t.type));
-    const auto format = packer_of(type);
+    const auto format = bitnet::detail::find_writable_format(type);
     if (!format || !format->accepts_shape(m.rows, m.cols))
       return fail(t.wrong(errc::unsupported,
                           "the matrix is not made of whole blocks of the chosen tensor type"));

@@ -11,18 +11,12 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
 BITNET_NAMESPACE_BEGIN
 namespace convert {
-
-/// The format that packs a tensor type from floats, if the library has one.
-[[nodiscard]] inline std::optional<quant::writable_format> packer_of(gguf::tensor_type type) {
-  return bitnet::detail::find_writable_format(type);
-}
 
 /// The type of that element type, for tensors that stay what they are.
 [[nodiscard]] constexpr gguf::tensor_type stored_type(dtype t) noexcept {
@@ -34,9 +28,12 @@ namespace convert {
 /// Writes one matrix, from several threads, and sums up how far its weights moved.
 class matrix_writer {
  public:
-  /// `type` must have a packer that accepts the shape.
+  /// `type` must be one of a writable format that accepts the shape.
   matrix_writer(const matrix_source& from, gguf::tensor_type type, executor_ref threads)
-      : from_{&from}, type_{type}, format_{*packer_of(type)}, threads_{threads} {
+      : from_{&from},
+        type_{type},
+        format_{*bitnet::detail::find_writable_format(type)},
+        threads_{threads} {
     const std::size_t unit = format_.unit_rows(from.cols);
     piece_ = std::min(rows_at_once(from.cols, unit), round_up(from.rows, unit));
     workers_.resize(threads.concurrency());

@@ -96,6 +96,7 @@ class block_model {
     finder.run(*kernels_, threads, log);
   }
 
+  /// See bind_model.
   [[nodiscard]] status bind(const gguf::document& document, executor_ref threads,
                             const load_options& options, const architecture_traits& traits,
                             bool dry) {

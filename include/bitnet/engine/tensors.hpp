@@ -117,7 +117,7 @@ class tensor_binder {
 
   /// An optional tensor, marked as used, or null.
   [[nodiscard]] const gguf::tensor_info* take(std::string_view name) {
-    const auto* t = document_->find(prefix_ + std::string{name});
+    const auto* t = document_->find(concat({prefix_, name}));
     if (t != nullptr) {
       used_.push_back(t);
       done_ += t->size;
@@ -176,8 +176,7 @@ class tensor_binder {
  private:
   [[nodiscard]] const gguf::tensor_info* require(std::string_view name) {
     const auto* t = take(name);
-    if (t == nullptr)
-      fail({errc::missing, "the file lacks this tensor", prefix_ + std::string{name}});
+    if (t == nullptr) fail({errc::missing, "the file lacks this tensor", concat({prefix_, name})});
     return t;
   }
 
